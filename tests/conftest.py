@@ -54,6 +54,9 @@ ONE_PYTHON = frozenset(
 """Folders and files whose tests read the source, or check what commands print. Their outcome does not depend on the
 version of Python, and they need minutes of processor time."""
 
+SHARDS: Final = int(os.environ.get("SLIPWAY_TEST_SHARDS", "1"))
+"""The number of shards with which the tests execute that do not choose one."""
+
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url", "redis_cluster"})
 """Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""
 
@@ -138,6 +141,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("alone")
         if folder in SLOW:
             item.add_marker("slow")
+        one_shard = item.get_closest_marker("one_shard")
+        if one_shard is not None and SHARDS > 1:
+            item.add_marker(pytest.mark.skip(f"needs one shard: {one_shard.args[0]}"))
         if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):
             item.add_marker("valkey")
     if config.getoption("markexpr") == "alone":
@@ -245,10 +251,6 @@ def redis_cluster() -> Iterator[RedisCluster]:
     """A cluster of three primaries with a replica each, for the session. A test that changes it repairs it."""
     with running_cluster() as cluster:
         yield cluster
-
-
-SHARDS: Final = int(os.environ.get("SLIPWAY_TEST_SHARDS", "1"))
-"""The number of shards with which the tests execute that do not choose one."""
 
 
 @pytest.fixture

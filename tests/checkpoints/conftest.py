@@ -19,7 +19,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
-from tests.shards import shards_of
+from tests.shards import run_on, shards_of
 
 CheckpointerFactory = Callable[..., BaseCheckpointer]
 """Creates a checkpointer on the keys of the test, with these options."""
@@ -145,10 +145,13 @@ async def put(
     ns: str = "",
     parent: str | None = None,
     checkpoint_id: str | None = None,
+    run: str | None = None,
     **metadata: Any,
 ) -> str:
-    """Store a checkpoint and return its id."""
+    """Stores a checkpoint and returns its id. `run` is the name of a run on the thread: see `run_on`."""
     values = values or {}
+    if run is not None:
+        metadata["run_id"] = run_on(thread_id, run)
     versions = dict.fromkeys(values, "00000001") if versions is None else versions
     config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
     if parent:

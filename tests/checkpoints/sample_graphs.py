@@ -11,6 +11,8 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
+from tests.shards import run_on
+
 
 class Order(TypedDict):
     amount: int
@@ -69,5 +71,5 @@ async def run_journal(saver: Any, runs: int) -> tuple[Any, RunnableConfig]:
     graph = journal_graph(saver)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     for number in range(runs):
-        await graph.ainvoke({"lines": [f"run {number}"]}, config | {"metadata": {"run_id": f"r{number}"}})
+        await graph.ainvoke({"lines": [f"run {number}"]}, config | {"metadata": {"run_id": run_on("t", f"r{number}")}})
     return graph, config

@@ -16,7 +16,15 @@ from tests.checkpoints.conftest import CheckpointerFactory
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-@pytest.mark.parametrize("capability", list(Capability), ids=lambda capability: capability.value)
+@pytest.mark.parametrize(
+    "capability",
+    [
+        pytest.param(each, marks=pytest.mark.one_shard("it copies threads to ids of other shards"), id=each.value)
+        if each is Capability.COPY_THREAD
+        else pytest.param(each, id=each.value)
+        for each in Capability
+    ],
+)
 async def test_the_checkpointer_conforms(
     make_checkpointer: CheckpointerFactory, capability: Capability, encrypted: bool
 ) -> None:

@@ -21,6 +21,7 @@ from slipway.redis.document_keys import DocumentNames, checkpoint_at, registry
 from slipway.redis.keys import Keys
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
 from tests.checkpoints.sample_graphs import run_journal
+from tests.shards import beside, run_on
 
 PACKAGE = "langgraph.checkpoint.redis"
 
@@ -151,10 +152,10 @@ async def returns_the_newest_checkpoint_in_any_order_of_writes(saver: Saver) -> 
 
 
 async def deletes_the_checkpoints_of_a_run(saver: Saver) -> None:
-    kept = await put(saver, "t", run_id="r1")
-    await put(saver, "t", run_id="r2", parent=kept)
+    kept = await put(saver, "t", run="r1")
+    await put(saver, "t", run="r2", parent=kept)
     try:
-        await saver.adelete_for_runs(["r2"])
+        await saver.adelete_for_runs([run_on("t", "r2")])
     except NotImplementedError as error:
         raise AssertionError from error
     loaded = await saver.aget_tuple(config_of("t"))
@@ -165,10 +166,10 @@ async def deletes_the_checkpoints_of_a_run(saver: Saver) -> None:
 async def copies_a_thread(saver: Saver) -> None:
     checkpoint_id = await put(saver, "t")
     try:
-        await saver.acopy_thread("t", "u")
+        await saver.acopy_thread("t", beside("t"))
     except NotImplementedError as error:
         raise AssertionError from error
-    assert await listed_ids(saver, config_of("u")) == [checkpoint_id]
+    assert await listed_ids(saver, config_of(beside("t"))) == [checkpoint_id]
 
 
 async def prunes_without_breaking_delta_channels(saver: Saver) -> None:

@@ -58,10 +58,10 @@ async def test_states_count_as_encrypted_when_the_latest_thread_is(
     settings = Settings.from_values({"checkpointer": name, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})
-        await plain.pipeline.send("ZADD", keys.threads, number, f"t{number}")
+        await plain.pipeline.send("ZADD", shards_of(keys).of_thread(f"t{number}").threads, number, f"t{number}")
     assert not await are_encrypted(plain.pipeline, shards_of(keys), settings)
     await put(encrypting, "encrypted", {"a": 1})
-    await plain.pipeline.send("ZADD", keys.threads, 30, "encrypted")
+    await plain.pipeline.send("ZADD", shards_of(keys).of_thread("encrypted").threads, 30, "encrypted")
     assert await are_encrypted(plain.pipeline, shards_of(keys), settings)
 
 

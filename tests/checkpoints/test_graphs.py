@@ -24,6 +24,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import CheckpointerFactory, config_of
 from tests.checkpoints.sample_graphs import Order, refund_graph, run_journal
+from tests.shards import run_on
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -231,9 +232,9 @@ async def test_deleting_a_run_does_not_change_delta_channels_of_later_runs(saver
     before = {
         state.config["configurable"]["checkpoint_id"]: state.values
         async for state in graph.aget_state_history(config)
-        if state.metadata["run_id"] != "r1"
+        if state.metadata["run_id"] != run_on("t", "r1")
     }
-    await saver.adelete_for_runs(["r1"])
+    await saver.adelete_for_runs([run_on("t", "r1")])
     after = {
         state.config["configurable"]["checkpoint_id"]: state.values async for state in graph.aget_state_history(config)
     }
@@ -242,6 +243,7 @@ async def test_deleting_a_run_does_not_change_delta_channels_of_later_runs(saver
 
 async def test_the_deleted_thread_of_a_graph_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     graph = refund_graph(saver)
-    await graph.ainvoke({"amount": 5, "log": []}, {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}})
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}, "metadata": {"run_id": run_on("t", "r")}}
+    await graph.ainvoke({"amount": 5, "log": []}, config)
     await saver.adelete_thread("t")
     assert await stored_keys() == []

@@ -22,8 +22,9 @@ from slipway.redis.checkpoint_keys import blob_field, member, names_of
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import config_of, put
+from tests.shards import beside, run_on
 
-CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}}
+CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}, "metadata": {"run_id": run_on("t", "r")}}
 
 
 def _append(state: list[str], writes: Any) -> list[str]:
@@ -160,10 +161,10 @@ async def test_joined_writes_count_as_before_and_need_fewer_bytes(core: CoreChec
 async def _with_joined_writes(saver: CoreCheckpointer) -> tuple[CoreCheckpointer, str]:
     """A clone of a run, and a checkpoint whose three pending writes it has joined; its child has a small value."""
     clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.shards))
-    first = await put(clone, "t", {"a": 1}, run_id="r")
+    first = await put(clone, "t", {"a": 1}, run="r")
     for task in ("one", "two", "three"):
         await clone.aput_writes(config_of("t", first), [("a", f"the result of a task, {task} " * 50)], task)
-    await put(clone, "t", {"a": 2}, versions={"a": "00000002"}, parent=first, run_id="r")
+    await put(clone, "t", {"a": 2}, versions={"a": "00000002"}, parent=first, run="r")
     assert await _joined(saver) == ["joined 3"]
     return clone, first
 
@@ -172,11 +173,11 @@ async def _with_similar_writes(saver: CoreCheckpointer) -> str:
     """A checkpoint with an interrupt and a joined write that is compressed with a value of its child. The newest
     checkpoint has another value."""
     clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.shards))
-    first = await put(clone, "t", {"a": 1}, run_id="r")
+    first = await put(clone, "t", {"a": 1}, run="r")
     await clone.aput_writes(config_of("t", first), [("a", RANDOM)], "one")
-    child = await put(clone, "t", {"a": [RANDOM]}, versions={"a": "2"}, parent=first, run_id="s")
+    child = await put(clone, "t", {"a": [RANDOM]}, versions={"a": "2"}, parent=first, run="s")
     await clone.aput_writes(config_of("t", first), [(INTERRUPT, [QUESTION])], "two")
-    await put(clone, "t", {"a": "small"}, versions={"a": "3"}, parent=child, run_id="r")
+    await put(clone, "t", {"a": "small"}, versions={"a": "3"}, parent=child, run="r")
     (size,) = [size for field, size in (await _stored_writes(saver, first)).items() if field.startswith("joined ")]
     assert size < len(RANDOM) / 10
     return first
@@ -205,16 +206,16 @@ async def test_writes_that_resemble_a_value_are_read_as_long_as_their_checkpoint
     thread = "t"
     match deletion:
         case "run":
-            await saver.adelete_for_runs(["s"])
+            await saver.adelete_for_runs([run_on("t", "s")])
         case "retention":
             await core.pipeline.send("HSET", core.keys.thread("t"), "created_us", "1")
             deleted = await saver.retain("t", keep=1, incarnation="1")
             assert deleted is not None
             assert deleted.count == 1
         case "copy":
-            await saver.acopy_thread("t", "copy")
+            await saver.acopy_thread("t", beside("t"))
             await saver.adelete_thread("t")
-            thread = "copy"
+            thread = beside("t")
     expected = [("one", "a", RANDOM), ("two", INTERRUPT, [QUESTION])]
     found = await saver.aget_tuple(config_of(thread, first))
     assert found is not None
@@ -223,7 +224,7 @@ async def test_writes_that_resemble_a_value_are_read_as_long_as_their_checkpoint
         (write.task_id, write.channel, write.value) for write in await saver.stored_writes(found.config)
     ] == expected
     assert [each.pending_writes async for each in saver.alist(config_of(thread))][-1] == expected
-    await saver.adelete_for_runs(["r"])
+    await saver.adelete_for_runs([run_on("t", "r")])
     await saver.adelete_thread(thread)
     assert await saver.thread_bytes(thread) == 0
     assert not await core.pipeline.send("KEYS", f"{core.keys.checkpoint_state('*')}", repeatable=True)
@@ -279,32 +280,32 @@ async def test_the_byte_counter_equals_the_stored_bytes_of_joined_writes(core: C
 
 async def test_the_budget_counts_joined_writes_instead_of_those_that_they_replace(core: CoreCheckpointer) -> None:
     saver = core.for_run(UnfencedWriter(core.pipeline, core.shards), own_thread="t", max_thread_bytes=20_000)
-    newest = await put(saver, "t", {"a": 0}, run_id="r")
+    newest = await put(saver, "t", {"a": 0}, run="r")
     for step in range(1, 6):
         for task in ("one", "two", "three"):
             await saver.aput_writes(config_of("t", newest), [("a", RANDOM)], task)
-        newest = await put(saver, "t", {"a": step}, versions={"a": str(step)}, parent=newest, run_id="r")
+        newest = await put(saver, "t", {"a": step}, versions={"a": str(step)}, parent=newest, run="r")
     assert await _joined(core) == ["joined 3"] * 5
 
 
 async def test_only_writes_of_checkpoints_that_the_attempt_stored_are_joined(core: CoreCheckpointer) -> None:
     earlier = core.for_run(UnfencedWriter(core.pipeline, core.shards))
-    first = await put(earlier, "t", {"a": 1}, run_id="r")
+    first = await put(earlier, "t", {"a": 1}, run="r")
     await earlier.aput_writes(config_of("t", first), [("a", "stored by the first attempt " * 50)], "one")
     later = core.for_run(UnfencedWriter(core.pipeline, core.shards))
     await later.aget_tuple(config_of("t"))
     for task in ("two", "three"):
         await later.aput_writes(config_of("t", first), [("a", "stored by the second " * 50)], task)
-    await put(later, "t", {"a": 2}, parent=first, run_id="r")
+    await put(later, "t", {"a": 2}, parent=first, run="r")
     assert not await _joined(core)
     assert [write.task_id for write in await core.stored_writes(config_of("t", first))] == ["one", "three", "two"]
 
 
 async def test_joined_writes_are_copied_deleted_and_encrypted(core: CoreCheckpointer) -> None:
     _, first = await _with_joined_writes(core)
-    await core.acopy_thread("t", "copy")
-    assert await core.stored_writes(config_of("copy", first)) == await core.stored_writes(config_of("t", first))
-    await core.adelete_for_runs(["r"])
+    await core.acopy_thread("t", beside("t"))
+    assert await core.stored_writes(config_of(beside("t"), first)) == await core.stored_writes(config_of("t", first))
+    await core.adelete_for_runs([run_on("t", "r")])
     assert await core.thread_bytes("t") == 0
 
     encrypting = CoreCheckpointer(core.pipeline, core.shards, serde=Serde(encryption=Encryption([bytes(32)])))
@@ -319,7 +320,7 @@ async def test_delta_channels_are_rebuilt_from_joined_writes(
     core: CoreCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone, first = await _with_joined_writes(core)
-    newest = await put(clone, "t", {"b": 3}, parent=(await listed(core))[0], run_id="r")
+    newest = await put(clone, "t", {"b": 3}, parent=(await listed(core))[0], run="r")
     for page_bytes in (core_reader.PAGE_BYTES, 50):
         monkeypatch.setattr(core_reader, "PAGE_BYTES", page_bytes)
         history = await core.aget_delta_channel_history(config=config_of("t", newest), channels=["x", "b"])

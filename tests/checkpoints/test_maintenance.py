@@ -18,7 +18,7 @@ from tests.checkpoints.conftest import (
     listed_ids,
     put,
 )
-from tests.shards import shards_of
+from tests.shards import beside, run_on, shards_of
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -26,7 +26,7 @@ Names = Callable[[], Awaitable[list[bytes]]]
 async def _chain(saver: BaseCheckpointer, thread_id: str, runs: list[str], ns: str = "") -> list[str]:
     """Store one checkpoint for each run, with a pending write. The channel `kept` never changes, `n` always does."""
     created_ids: list[str] = []
-    for n, run_id in enumerate(runs):
+    for n, run in enumerate(runs):
         versions: dict[str, str | int | float] = {"kept": "00000001", "n": f"{n + 1:08x}"}
         created_ids.append(
             await put(
@@ -37,7 +37,7 @@ async def _chain(saver: BaseCheckpointer, thread_id: str, runs: list[str], ns: s
                 new=versions if n == 0 else {"n": versions["n"]},
                 ns=ns,
                 parent=created_ids[-1] if created_ids else None,
-                run_id=run_id,
+                run=run,
             )
         )
         await saver.aput_writes(config_of(thread_id, created_ids[-1], ns), [("n", n + 1)], f"task{n}")
@@ -48,13 +48,14 @@ async def test_a_deleted_thread_has_no_key(saver: BaseCheckpointer, stored_keys:
     created_ids = await _chain(saver, "t", ["r1", "r2"])
     await saver.aput_writes(config_of("t", created_ids[-1]), [("n", 2)], "task1")  # counted again although it is stored
     await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
-    await _chain(saver, "u", ["r3"])
+    other = beside("t")
+    await _chain(saver, other, ["r3"])
     await saver.aput_writes(config_of("t", "never-stored"), [("a", 1)], "task")
     await saver.adelete_thread("t")
     assert all(b":t:" not in name for name in await stored_keys())
     assert len(await listed_ids(saver, None)) == 1
-    await saver.adelete_thread("u")
-    await saver.adelete_thread("u")
+    await saver.adelete_thread(other)
+    await saver.adelete_thread(other)
     assert await stored_keys() == []
 
 
@@ -71,8 +72,8 @@ async def test_a_checkpoint_stored_after_a_deletion_is_the_latest(saver: BaseChe
 async def test_a_thread_without_runs_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r2"], ns="sub:1")
-    await saver.adelete_for_runs(["r2", "unknown"])
-    await saver.adelete_for_runs(["r1"])
+    await saver.adelete_for_runs([run_on("t", "r2"), run_on("t", "unknown")])
+    await saver.adelete_for_runs([run_on("t", "r1")])
     assert await stored_keys() == []
 
 
@@ -80,7 +81,7 @@ async def test_deleting_a_run_keeps_values_that_other_runs_use(saver: BaseCheckp
     created_ids = await _chain(saver, "t", ["r1", "r2", "r2", "r3"])
     sub = await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
     before = await saver.thread_bytes("t")
-    await saver.adelete_for_runs(["r2"])
+    await saver.adelete_for_runs([run_on("t", "r2")])
     assert await listed_ids(saver, config_of("t")) == [created_ids[3], created_ids[0]]
     assert await listed_ids(saver, config_of("t", ns="sub:1")) == [sub[1]]
     for checkpoint_id, n in ((created_ids[0], 0), (created_ids[3], 3)):
@@ -126,7 +127,7 @@ async def test_a_pruned_thread_counts_the_remaining_bytes(
     fresh = make_checkpointer()
     values = {"kept": "k" * 100, "n": 9}
     versions: dict[str, str | int | float] = {"kept": "00000001", "n": "0000000a"}
-    await put(fresh, "v", values, versions=versions, parent=created_ids[0], run_id="r", checkpoint_id=created_ids[9])
+    await put(fresh, "v", values, versions=versions, parent=created_ids[0], run="r", checkpoint_id=created_ids[9])
     await fresh.aput_writes(config_of("v", created_ids[9]), [("n", 10)], "task9")
     assert pruned == await saver.thread_bytes("v")
 
@@ -169,22 +170,23 @@ async def test_thread_ids_are_case_sensitive(saver: BaseCheckpointer) -> None:
 async def test_a_copied_thread_does_not_depend_on_the_original(saver: BaseCheckpointer, stored_keys: Names) -> None:
     created_ids = await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r1"], ns="sub:1")
-    await saver.acopy_thread("t", "copy")
+    copy = beside("t")
+    await saver.acopy_thread("t", copy)
     original = [loaded async for loaded in saver.alist(config_of("t", ns=None))]
-    copied = [loaded async for loaded in saver.alist(config_of("copy", ns=None))]
+    copied = [loaded async for loaded in saver.alist(config_of(copy, ns=None))]
     assert [(loaded.checkpoint, loaded.metadata, loaded.pending_writes) for loaded in copied] == [
         (loaded.checkpoint, loaded.metadata, loaded.pending_writes) for loaded in original
     ]
-    assert {loaded.config["configurable"]["thread_id"] for loaded in copied} == {"copy"}
-    assert await saver.thread_bytes("copy") == await saver.thread_bytes("t")
+    assert {loaded.config["configurable"]["thread_id"] for loaded in copied} == {copy}
+    assert await saver.thread_bytes(copy) == await saver.thread_bytes("t")
 
-    with pytest.raises(Conflict, match="copy"):
-        await saver.acopy_thread("t", "copy")
+    with pytest.raises(Conflict, match=copy):
+        await saver.acopy_thread("t", copy)
     await saver.adelete_thread("t")
-    assert await listed_ids(saver, config_of("copy")) == created_ids[::-1]
-    await saver.adelete_for_runs(["r1", "r2"])
+    assert await listed_ids(saver, config_of(copy)) == created_ids[::-1]
+    await saver.adelete_for_runs([run_on("t", "r1"), run_on("t", "r2")])
     assert await stored_keys() == []
-    await saver.acopy_thread("t", "nothing")
+    await saver.acopy_thread("t", beside("t"))
     assert await stored_keys() == []
 
 
@@ -198,11 +200,11 @@ async def test_deleting_a_thread_keeps_the_thread_of_another_key_prefix(
         other = langgraph_redis_checkpointer(pipeline, other_keys)
         await other.asetup()
     for one in (saver, other):
-        await put(one, "t", {"a": 1}, checkpoint_id="1", run_id="r")
+        await put(one, "t", {"a": 1}, checkpoint_id="1", run="r")
         await one.aput_writes(config_of("t", "1"), [("a", 2)], "task")
     before = await other.latest("t")
     assert before is not None
-    await saver.adelete_for_runs(["r"])
+    await saver.adelete_for_runs([run_on("t", "r")])
     await saver.adelete_thread("t")
     assert await saver.latest("t") is None
     assert await other.latest("t") == before

@@ -29,7 +29,7 @@ from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
 from tests.checkpoints.sample_graphs import refund_graph
 from tests.incompressible import incompressible
-from tests.shards import shards_of
+from tests.shards import run_on, shards_of
 
 
 async def test_an_unknown_checkpoint_is_none(saver: BaseCheckpointer) -> None:
@@ -110,10 +110,13 @@ async def test_checkpoints_are_listed_by_thread_and_namespace(saver: BaseCheckpo
     for _ in range(3):
         for thread_id in ("t", "u"):
             for ns in ("", "sub:1", "sub:1|deep:2", "sub:10"):
-                created_ids.setdefault((thread_id, ns), []).append(await put(saver, thread_id, ns=ns, run_id="r"))
+                created_ids.setdefault((thread_id, ns), []).append(await put(saver, thread_id, ns=ns, run="r"))
     for (thread_id, ns), stored_ids in created_ids.items():
         assert await listed_ids(saver, config_of(thread_id, ns=ns)) == stored_ids[::-1]
-        assert await listed_ids(saver, config_of(thread_id, ns=ns), filter={"run_id": "r"}, limit=1) == stored_ids[-1:]
+        assert (
+            await listed_ids(saver, config_of(thread_id, ns=ns), filter={"run_id": run_on(thread_id, "r")}, limit=1)
+            == stored_ids[-1:]
+        )
     all_of_t = sorted(
         (checkpoint_id for key, stored_ids in created_ids.items() if key[0] == "t" for checkpoint_id in stored_ids),
         reverse=True,

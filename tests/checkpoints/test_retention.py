@@ -25,7 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from tests.checkpoints.conftest import config_of, listed_ids, put
 from tests.environment import PYTHON_PATH, bare_environment
-from tests.shards import shards_of
+from tests.shards import run_on, shards_of
 
 THREAD = "t"
 CREATED_US = "1"
@@ -126,7 +126,7 @@ async def chain(saver: CoreCheckpointer, pipeline: Pipeline, keys: Keys, length:
         new = versions if n == 0 else {"n": versions["n"]}
         parent = ids[-1] if ids else None
         values = {"kept": "k" * 100, "n": n}
-        ids.append(await put(saver, THREAD, values, versions=versions, new=new, parent=parent, run_id=f"r{n // 10}"))
+        ids.append(await put(saver, THREAD, values, versions=versions, new=new, parent=parent, run=f"r{n // 10}"))
         await saver.aput_writes(config_of(THREAD, ids[-1]), [("n", n + 1)], f"task{n}")
     return ids
 
@@ -149,9 +149,9 @@ async def test_a_dry_run_counts_what_is_then_deleted_and_the_others_stay_complet
         assert found.checkpoint["channel_values"] == {"kept": "k" * 100, "n": n}
         assert found.pending_writes
     assert await core.aget_tuple(config_of(THREAD, ids[10])) is None
-    assert await pipeline.send("EXISTS", keys.checkpoint_threads("r2"), keys.checkpoint_threads("r6")) == 1
+    assert await pipeline.send("EXISTS", *(keys.checkpoint_threads(run_on(THREAD, name)) for name in ("r2", "r6"))) == 1
     await core.adelete_thread(THREAD)
-    assert await pipeline.send("KEYS", f"{keys.prefix}:cp:*") == []
+    assert await pipeline.send("KEYS", f"{keys.prefix}*:cp:*") == []
 
 
 async def test_a_busy_or_changed_thread_is_left_alone(core: CoreCheckpointer, pipeline: Pipeline, keys: Keys) -> None:
@@ -172,6 +172,7 @@ async def test_a_busy_or_changed_thread_is_left_alone(core: CoreCheckpointer, pi
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.one_shard("the command that it kills has one shard")
 async def test_a_killed_command_is_repeated(
     core: CoreCheckpointer, pipeline: Pipeline, keys: Keys, valkey_url: str
 ) -> None:

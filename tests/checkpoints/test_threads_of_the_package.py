@@ -42,7 +42,7 @@ async def test_values_of_the_package_are_loaded(
         "set": {1, 2},
         "plain": {"n": [1, 2.5, None, "ä"]},
     }
-    checkpoint_id = await put(package, "t", values, run_id="r", customer="a")
+    checkpoint_id = await put(package, "t", values, run="r", customer="a")
     writes: list[tuple[str, Any]] = [("a", HumanMessage("x", id="3")), ("b", b"\0raw"), ("c", {"in": b"\1"})]
     writes.append(("__interrupt__", Interrupt("?", "i")))
     await package.aput_writes(

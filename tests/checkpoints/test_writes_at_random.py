@@ -99,7 +99,7 @@ async def _write(core: CoreCheckpointer, steps: list[Step]) -> dict[str, dict[tu
             saver = core.for_run(writer, own_thread="t")
         elif kind == "put":
             parent = ids[-1] if ids else None
-            ids.append(await put(saver, "t", {"v": value}, versions={"v": f"{number:08x}"}, parent=parent, run_id="r"))
+            ids.append(await put(saver, "t", {"v": value}, versions={"v": f"{number:08x}"}, parent=parent, run="r"))
             expected[ids[-1]] = {}
         else:
             checkpoint_id = ids[-1 - age] if age < len(ids) else ids[-1]

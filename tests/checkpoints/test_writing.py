@@ -19,6 +19,7 @@ from slipway.redis.redis_commands import RedisCommand
 from slipway.shown_exceptions import HIDDEN
 from tests.checkpoints.conftest import CheckpointerFactory, checkpoint_of, config_of, put
 from tests.incompressible import incompressible
+from tests.shards import run_on, shards_of
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -88,7 +89,7 @@ async def test_a_run_that_has_loaded_its_checkpoint_reads_nothing_before_it_writ
 
 async def test_each_operation_is_one_round_trip_and_one_script(saver: BaseCheckpointer) -> None:
     pipeline = saver.pipeline
-    first = await put(saver, "t", {"a": 1, "b": 2}, run_id="r")
+    first = await put(saver, "t", {"a": 1, "b": 2}, run="r")
     await saver.aput_writes(config_of("t", first), [("a", 1)], "task")
     await saver.aget_tuple(config_of("t"))
 
@@ -99,7 +100,7 @@ async def test_each_operation_is_one_round_trip_and_one_script(saver: BaseCheckp
         after = await _commands(pipeline)
         assert after["evalsha"] - scripts == 1
 
-    await assert_one_round_trip(put(saver, "t", {"a": 2, "b": 2}, parent=first, run_id="r"))
+    await assert_one_round_trip(put(saver, "t", {"a": 2, "b": 2}, parent=first, run="r"))
     await assert_one_round_trip(saver.aput_writes(config_of("t", first), [("a", 1), ("b", 2), (RESUME, 3)], "task"))
     await assert_one_round_trip(saver.aget_tuple(config_of("t")))
     await assert_one_round_trip(saver.aget_tuple(config_of("t", first)))
@@ -122,7 +123,7 @@ async def test_a_byte_limit_costs_no_round_trip_after_the_thread_was_read(
 async def test_writes_are_commands_of_one_group(saver: BaseCheckpointer) -> None:
     recorder = RecordingWriter(saver)
     recording = saver.for_run(recorder, own_thread="t")
-    checkpoint_id = await put(recording, "t", {"a": 1}, run_id="r")
+    checkpoint_id = await put(recording, "t", {"a": 1}, run="r")
     await recording.aput_writes(config_of("t", checkpoint_id), [("a", 1), (ERROR, "e")], "task", "path")
     assert len(recorder.groups) == 2
     core = {"ADD_FIELDS", "ADD_TO_INDEX", "COUNT_BYTES"}
@@ -134,14 +135,14 @@ async def test_writes_are_commands_of_one_group(saver: BaseCheckpointer) -> None
 
 async def test_a_read_returns_writes_that_were_not_sent_yet(saver: BaseCheckpointer) -> None:
     delayed = saver.for_run(DelayedWriter(saver))
-    first = await put(delayed, "t", {"a": 1}, run_id="r")
+    first = await put(delayed, "t", {"a": 1}, run="r")
     latest = await delayed.latest("t")
     assert latest is not None
     assert latest.checkpoint["id"] == first
-    second = await put(delayed, "t", {"a": 2}, run_id="r", parent=first)
+    second = await put(delayed, "t", {"a": 2}, run="r", parent=first)
     assert [loaded.checkpoint["id"] async for loaded in delayed.alist(config_of("t"))] == [second, first]
-    await put(delayed, "t", {"a": 3}, run_id="r", parent=second)
-    await delayed.adelete_for_runs(["r"])
+    await put(delayed, "t", {"a": 3}, run="r", parent=second)
+    await delayed.adelete_for_runs([run_on("t", "r")])
     assert [loaded async for loaded in delayed.alist(config_of("t"))] == []
 
 
@@ -308,10 +309,10 @@ async def test_a_replaced_write_counts_its_last_bytes(saver: BaseCheckpointer) -
 
 
 async def test_the_byte_counter_equals_the_stored_bytes(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
-    checkpoint_id = await put(core, "t", {"a": 1, "b": [1, 2]}, run_id="r", ns="sub:x")
+    checkpoint_id = await put(core, "t", {"a": 1, "b": [1, 2]}, run="r", ns="sub:x")
     await core.aput_writes(config_of("t", checkpoint_id, "sub:x"), [("a", 1), (RESUME, 2)], "task", "path")
     stored = 0
-    for name in await pipeline.send("KEYS", f"{keys.prefix}:cp:*"):
+    for name in await pipeline.send("KEYS", f"{shards_of(keys).of_thread('t').prefix}:cp:*"):
         if name.endswith(b":i"):
             stored += sum(map(len, await pipeline.send("ZRANGE", name, 0, -1)))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,10 @@ OF_ONE_SERVER: Final = {"health/server_info.py", "redis/key_count.py", "redis/wa
 """Modules that send commands without a key to each server."""
 NOT_ON_A_CLUSTER: Final = {"checkpoints/reads.py", "encryption_at_rest/scripts.py", "redis/replicated_pipeline.py"}
 """Modules that use one server: they scan its keys, or wait for its replicas."""
+
+ASKS_FOR_KEYS: Final = re.compile(r"#KEYS|ipairs\(KEYS\)|unpack\(KEYS|\b(?:if|and|or|not) KEYS\[\d\](?! [=~<>])")
+READS_ALL_KEYS: Final = {"checkpoint_encrypted.lua"}
+"""Scripts that read all their keys. The guard keys do not exist, so that changes nothing."""
 
 CONTAINERS: Final = {"MEMORY", "OBJECT"}
 """Commands whose second word says what they do: `MEMORY USAGE key`."""
@@ -51,6 +56,14 @@ def test_a_shard_and_its_guard_keys_have_one_slot() -> None:
     assert shard == "slipway{7}"
     assert {slot_of(key) for key in guard_keys("slipway{7}")} == {slot_of("slipway{7}"), slot_of("{7}")}
     assert shard_in("slipway:layout") == shard_in("a}{") == ""
+
+
+def test_no_script_asks_how_many_keys_it_has() -> None:
+    """On a cluster, each call has the guard keys too, after its own. `langgraph-redis`, which keeps documents, needs
+    one server."""
+    scripts = (ROOT / "app" / "slipway" / "redis" / "lua").glob("*.lua")
+    asking = {path.name for path in scripts if ASKS_FOR_KEYS.search(path.read_text())}
+    assert {name for name in asking if not name.startswith("document_")} == READS_ALL_KEYS
 
 
 async def test_the_position_of_keys_is_that_of_the_server(pipeline: Pipeline) -> None:

@@ -25,10 +25,12 @@ from slipway.runs.event_log import EventLog
 from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import Phase, Run, new_id, run_from
 from slipway.runs.script_results import Settled
-from slipway.runs.scripts import RunScripts
+from slipway.runs.scripts import LogScripts, RunScripts
 from slipway.runs.store import RunStore
+from tests.checkpoints.conftest import config_of, listed_ids, put
 from tests.redis_cluster import RedisCluster
 from tests.runs.conftest import LEASE_MS, TTL_S, new_run, settlement
+from tests.shards import beside, run_on
 
 RUNS = 60
 EVENTS = 10
@@ -39,6 +41,7 @@ class Process:
 
     def __init__(self, pipeline: Pipeline, subscriber: Subscriber, shards: Shards) -> None:
         keys = shards.records
+        self.pipeline = pipeline
         self.scripts = RunScripts(pipeline, shards)
         self.queues = PerShard(shards, partial(QueueScripts, pipeline))
         self.runs = RunStore(pipeline, keys, self.scripts, event_ttl_s=TTL_S)
@@ -117,3 +120,26 @@ async def test_runs_are_executed_once_while_all_slots_move(process: Process, red
         log = await process.events.read(run.run_id, count=1000)
         numbers = [int(event.data) for event in log if event.name == "values"]
         assert numbers == list(range(EVENTS))
+
+
+async def test_one_look_at_the_logs_of_all_shards_finds_what_is_behind(process: Process) -> None:
+    runs = [await process.create() for _ in range(20)]
+    ends = {run.run_id: (await process.events.read(run.run_id, count=1000))[-1].position for run in runs}
+    logs = LogScripts(process.pipeline, process.queues.shards.records)
+    assert await logs.behind(ends) == []
+    assert set(await logs.behind(dict.fromkeys(ends, (0, 0)))) == ends.keys()
+
+
+async def test_checkpoints_of_runs_are_deleted_and_threads_are_copied_pruned_and_deleted(process: Process) -> None:
+    saver, copy = CoreCheckpointer(process.pipeline, process.queues.shards), beside("t")
+    first = await put(saver, "t", {"a": 1}, run="r1")
+    second = await put(saver, "t", {"a": 2}, parent=first, run="r2")
+    await saver.acopy_thread("t", copy)
+    assert await listed_ids(saver, config_of(copy)) == [second, first]
+    await saver.aprune([copy])
+    assert await listed_ids(saver, config_of(copy)) == [second]
+    await saver.adelete_for_runs([run_on("t", "r2")])
+    assert await listed_ids(saver, config_of("t")) == [first]
+    assert await listed_ids(saver, config_of(copy)) == []
+    await saver.adelete_thread("t")
+    assert await listed_ids(saver, config_of("t")) == []

@@ -335,8 +335,9 @@ class BaseCheckpointer(SyncMethods):
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        """Copies all checkpoints of a thread. Raises `Conflict` when the target has checkpoints. Raises `NotFound`, and
-        copies nothing, when one of the two threads was not created at its time in `incarnations`."""
+        """Copies all checkpoints of a thread. Raises `Conflict` when the target has checkpoints, or is in another shard
+        (`Shards.id_beside`). Raises `NotFound`, and copies nothing, when one of the two threads was not created at its
+        time in `incarnations`."""
 
 
 # LangGraph reads this signature at the start of every run. Computing it costs more than a round trip, so it is stored.

@@ -304,6 +304,7 @@ class CoreCheckpointer(BaseCheckpointer):
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
+        self.shards.check_copy(source_thread_id, target_thread_id)
         result = await self._scripts.copy(source_thread_id, target_thread_id, incarnations)
         if result is CopyResult.THREAD_DELETED:
             raise NotFound("thread", source_thread_id)

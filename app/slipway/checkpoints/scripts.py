@@ -164,6 +164,7 @@ class CheckpointScripts(RecordScriptStubs):
         names = names_of(self._keys, thread_id)
         guards = [thread_record(self._keys, thread_id)] if unless_thread_exists else []
         arguments: list[Arg] = [names.writes_prefix, thread_id, *self._run_threads_affixes(thread_id), limit]
+        arguments.append("1" if unless_thread_exists else "")
         return int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], arguments)) > 0
 
     async def prune(self, thread_id: str, incarnation: str | None = None) -> bool:

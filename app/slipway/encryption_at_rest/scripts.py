@@ -88,7 +88,8 @@ class RotationScripts:
         """Replaces the entry of a list if it is still `was`."""
         counter = self._names.bytes_counter(key)
         keys = [key.name] if counter is None else [key.name, counter]
-        return bool(await self._pipeline.run(_LIST_ITEM_REPLACE, keys, [index, _digest(was), item]))
+        arguments: list[Arg] = [index, _digest(was), item, "" if counter is None else "1"]
+        return bool(await self._pipeline.run(_LIST_ITEM_REPLACE, keys, arguments))
 
     async def document(self, key: EncryptedKey) -> bytes | None:
         """A JSON document; None if it does not exist any more."""
@@ -99,7 +100,7 @@ class RotationScripts:
         """Replaces the value of a field if it is still `was`."""
         counter = self._names.bytes_counter(key)
         keys = [key.name] if counter is None else [key.name, counter]
-        arguments: list[Arg] = [field, _digest(was), value, BYTES_FIELD]
+        arguments: list[Arg] = [field, _digest(was), value, "" if counter is None else BYTES_FIELD]
         return bool(await self._pipeline.run(_VALUE_REPLACE, keys, arguments))
 
     async def replace_document(self, key: EncryptedKey, was: bytes, document: bytes) -> bool:

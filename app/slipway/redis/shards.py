@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from slipway.errors import Conflict
 from slipway.redis.catalogue.declarations import Shard
 from slipway.redis.catalogue.key_kinds import SHARDS
 from slipway.redis.keys import Keys
@@ -76,6 +77,12 @@ class Shards:
         seed and thread give the same id."""
         number = self.number_of_thread(thread_id)
         return next(each for each in ids_like(seed) if self.number_of_thread(each) == number)
+
+    def check_copy(self, source: str, thread_id: str) -> None:
+        """Raises `Conflict` unless a copy of the thread `source` can have this id: both must be in one shard, so that
+        one script copies it (`id_beside`)."""
+        if self.number_of_thread(source) != self.number_of_thread(thread_id):
+            raise Conflict(f"a copy of thread {source} cannot have the id {thread_id}: both must be in one shard")
 
     def of_delivery(self, delivery_id: str) -> Keys:
         """The keys of the shard of a delivery: that of the run in its id, or of the run whose last digits it has."""

@@ -163,8 +163,7 @@ class ThreadStore:
         of the source. Raises `NotFound` when the source does not exist or is deleted during the copy, and leaves no
         new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created,
         or if the two ids are not in one shard (`Shards.id_beside`)."""
-        if self._shards.of_thread(source) != self._shards.of_thread(thread_id):
-            raise Conflict(f"a copy of thread {source} cannot have the id {thread_id}: both must be in one shard")
+        self._shards.check_copy(source, thread_id)
         ttl = self._ttl.stored() if self._ttl else None
         stored_metadata = None if metadata is None else json_members(metadata)
         result: ThreadCreated | SourceNotFound | TargetInUse = await self._trash.create_after_emptying(

@@ -6,14 +6,14 @@
 -- KEYS: index and state of the source, index and state of the target; then the records of both threads, unless the
 --   caller has no thread records.
 -- ARGV: prefix of the source's pending-writes keys; the target's; the target thread; what precedes and follows a run
---   id in the name of a run's set of threads; the creation times of both threads in µs.
+--   id in the name of a run's set of threads; with their records, the creation times of both threads in µs.
 -- Reply: 'ok'; 'exists' if the target has checkpoints; 'deleted' if a thread was deleted, or deleted and created again.
 --   A target's record says by `copied_us` that its checkpoints are still to be copied.
 -- Atomic: All keys of the target.
 -- Repeatable: No: a repetition replies 'exists'.
 
 if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'exists' end
-if KEYS[6] then
+if ARGV[6] then
   local from, to = redis.call('HGET', KEYS[5], 'created_us'), redis.call('HMGET', KEYS[6], 'created_us', 'copied_us')
   if to[1] == ARGV[7] and not to[2] then return 'exists' end
   if from ~= ARGV[6] or to[1] ~= ARGV[7] then return 'deleted' end

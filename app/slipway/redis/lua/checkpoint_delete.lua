@@ -4,13 +4,13 @@
 --
 -- KEYS: index; state; the thread record, if nothing may be deleted while the thread exists.
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
---   threads; limit.
+--   threads; limit; '1' if nothing may be deleted while the thread exists.
 -- Reply: the number of remaining checkpoints; -1 while the thread exists.
 -- Atomic: The checkpoints of one call. A damaged record does not stop the deletion.
 -- Repeatable: Yes.
 
 local index, state, limit = KEYS[1], KEYS[2], tonumber(ARGV[5])
-if KEYS[3] and redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
+if ARGV[6] == '1' and redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local members = redis.call('ZRANGE', index, 0, limit - 1)
 for _, member in ipairs(members) do
   local record = redis.call('HGET', state, 'c' .. member)

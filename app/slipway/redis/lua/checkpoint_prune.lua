@@ -7,15 +7,15 @@
 --
 -- KEYS: index; state; the thread record, if nothing may be deleted while a run executes.
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
---   threads; then either 'latest' (keep the latest of each namespace) and the creation time of the thread in µs, or
---   'runs' and the runs whose checkpoints are deleted.
+--   threads; then either 'latest' (keep the latest of each namespace) and, with its record, the creation time of the
+--   thread in µs, or 'runs' and the runs whose checkpoints are deleted.
 -- Reply: the number of deleted checkpoints; -1 if the thread is busy, was deleted, or was deleted and created again.
 -- Atomic: The checkpoints, the values, and the counter of bytes.
 -- Repeatable: Yes: what is deleted is not found again.
 
 local index, state = KEYS[1], KEYS[2]
 local rewritten, original
-if KEYS[3] then
+if ARGV[5] == 'latest' and ARGV[6] then
   local fields = redis.call('HMGET', KEYS[3], 'status', 'created_us', 'original')
   if fields[1] == 'busy' or fields[2] ~= ARGV[6] then return -1 end
   rewritten, original = string.match(fields[3] or '', '^(%S+) (%S+)$')

@@ -9,8 +9,9 @@
 -- Repeatable: Yes: it only reads.
 
 local behind = {}
-for i, log in ipairs(KEYS) do
-  if #redis.call('XRANGE', log, '(' .. ARGV[i], '+', 'COUNT', 1) > 0 or redis.call('EXISTS', log) == 0 then
+for i, position in ipairs(ARGV) do
+  local log = KEYS[i]
+  if #redis.call('XRANGE', log, '(' .. position, '+', 'COUNT', 1) > 0 or redis.call('EXISTS', log) == 0 then
     behind[#behind + 1] = i - 1
   end
 end

@@ -12,5 +12,5 @@
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if not stored or redis.sha1hex(stored) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-if KEYS[2] then redis.call('HINCRBY', KEYS[2], ARGV[4], #ARGV[3] - #stored) end
+if ARGV[4] ~= '' then redis.call('HINCRBY', KEYS[2], ARGV[4], #ARGV[3] - #stored) end
 return 1
