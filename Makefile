@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many clients drill soak hosts soak-cluster soak-operators soak-versions short-runs differential templates mutants clean
+.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes test-shards lint import-graph lock bench telemetry big many clients drill soak hosts soak-cluster soak-operators soak-versions short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, 
 
 test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, three files at a time
 	@$(call pytest,$(BIN)/python,--numprocesses 3 --dist loadscope --no-loadscope-reorder -m alone)
+
+# The core: what is divided among shards, or looks into all of them
+SHARDED := $(addprefix tests/,checkpoints crons indexes metrics redis reviews runs shared_records waiting_reasons webhooks)
+test-shards: $(VENV)/dev.stamp  ## Run the core of the tests with 8 shards on one Valkey, without those that start processes
+	@export SLIPWAY_TEST_SHARDS=8; $(call pytest,$(BIN)/python,--numprocesses 3 -m "not processes and not slow" $(SHARDED))
 
 lint: $(VENV)/dev.stamp  ## Run ruff and mypy
 	$(BIN)/ruff check .

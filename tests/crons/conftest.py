@@ -52,5 +52,5 @@ class DueTimes:
 
 
 @pytest.fixture
-def due_times(pipeline: Pipeline, keys: Keys) -> DueTimes:
-    return DueTimes(pipeline, keys)
+def due_times(services: Services) -> DueTimes:
+    return DueTimes(services.pipeline, services.shards.crons)

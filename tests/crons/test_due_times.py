@@ -18,7 +18,6 @@ from slipway.crons.search import CronQuery
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import new_id
@@ -75,15 +74,13 @@ async def test_the_metadata_of_a_cron_cannot_replace_the_due_time_of_its_run(
     assert metadata == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
 
 
-async def test_a_disabled_cron_is_not_due(
-    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys
-) -> None:
+async def test_a_disabled_cron_is_not_due(sdk: LangGraphClient, services: Services, pipeline: Pipeline) -> None:
     cron_id = await create_cron(sdk)
     await sdk.crons.update(cron_id, enabled=False)
-    assert await pipeline.send("ZSCORE", keys.crons_due, cron_id) is None
+    assert await pipeline.send("ZSCORE", services.shards.crons.crons_due, cron_id) is None
     assert (await services.crons.get(cron_id)).next_ms is None
     await sdk.crons.update(cron_id, enabled=True)
-    due_ms = await pipeline.send("ZSCORE", keys.crons_due, cron_id)
+    due_ms = await pipeline.send("ZSCORE", services.shards.crons.crons_due, cron_id)
     assert due_ms is not None
     assert float(due_ms) == (await services.crons.get(cron_id)).next_ms
 
@@ -148,7 +145,6 @@ async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_
     due_times: DueTimes,
     eventually: Eventually,
     pipeline: Pipeline,
-    keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cron_id = await create_cron(sdk)
@@ -162,13 +158,15 @@ async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_
     run_id, thread_id = cron.run_ids(due_ms, services.shards)
 
     async def is_deleted() -> bool:
-        return not await pipeline.send("EXISTS", keys.run(run_id), keys.thread(thread_id))
+        return not await pipeline.send(
+            "EXISTS", services.shards.records.run(run_id), services.shards.records.thread(thread_id)
+        )
 
     await eventually(is_deleted)
     process.request_stop()
     await work
     await claims.close()
-    await pipeline.send("DEL", keys.events(run_id))
+    await pipeline.send("DEL", services.shards.records.events(run_id))
     assert await Scheduler(services).run_once() == 0
     assert await is_deleted()
     cron = await services.crons.get(cron_id)
@@ -193,17 +191,17 @@ async def test_a_worker_that_died_leaves_the_due_times_after_its_run_to_the_next
 
 
 async def test_the_last_run_of_a_worker_that_died_ends_the_cron(
-    sdk: LangGraphClient, services: Services, due_times: DueTimes, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    sdk: LangGraphClient, services: Services, due_times: DueTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cron_id = await create_cron(sdk)
     due_ms = await due_times.make_due(cron_id)
-    await services.pipeline.send("HSET", keys.cron(cron_id), "end_ms", due_ms)
+    await services.pipeline.send("HSET", services.shards.crons.cron(cron_id), "end_ms", due_ms)
     due_time = DueTime(**{**await due_time_of(services, cron_id, due_ms), "next_ms": None})
     await create_run_and_die(services, monkeypatch, cron_id, due_time)
     assert await Scheduler(services).run_once() == 0
     cron = await services.crons.get(cron_id)
     assert (cron.next_ms, cron.last_run_id) == (None, cron.run_ids(due_ms, services.shards)[0])
-    assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
+    assert await services.pipeline.send("ZCARD", services.shards.crons.crons_due) == 0
 
 
 def now_ms() -> int:
@@ -265,7 +263,7 @@ async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_af
     assert [cron.public() for cron in (await services.crons.search(CronQuery(), limit=1000)).records] == changed
     if changed and changed[0]["enabled"]:
         await due_times.make_due(cron_id, minutes_ago=-1)
-        await services.pipeline.send("ZADD", services.keys.crons_due, 0, cron_id)
+        await services.pipeline.send("ZADD", services.shards.crons.crons_due, 0, cron_id)
         assert await Scheduler(services).run_once() == 1
 
 
@@ -309,11 +307,11 @@ async def test_crons_are_deleted_with_their_thread(sdk: LangGraphClient, service
 
 
 async def test_a_cron_is_deleted_with_its_expired_thread(
-    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline
 ) -> None:
     thread = (await sdk.threads.create(ttl=60))["thread_id"]
     await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await pipeline.send("ZADD", keys.threads_due, 0, thread)
+    await pipeline.send("ZADD", services.shards.of_thread(thread).threads_due, 0, thread)
     assert await Retention(services).run_once() == (1, 0)
     assert await sdk.crons.search() == []
 
@@ -331,7 +329,7 @@ async def test_a_cron_whose_thread_was_deleted_creates_no_run_and_is_deleted_whe
     assert await Scheduler(services).run_once() == 0
     assert await sdk.crons.search() == []
     assert await unfinished_runs(services) == []
-    assert await services.pipeline.send("EXISTS", services.keys.crons_due, services.keys.crons) == 0
+    assert await services.pipeline.send("EXISTS", services.shards.crons.crons_due, services.shards.crons.crons) == 0
 
 
 async def test_the_deletion_of_a_thread_leaves_the_crons_of_a_later_thread_with_its_id(
@@ -389,15 +387,15 @@ async def test_a_cron_is_never_due_after_its_last_due_time(
 ) -> None:
     cron_id = await create_cron(sdk)
     due_ms = await due_times.make_due(cron_id)
-    await services.pipeline.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
+    await services.pipeline.send("HSET", services.shards.crons.cron(cron_id), "end_ms", due_ms)
     assert await Scheduler(services).run_once() == 1
     assert (await services.crons.get(cron_id)).next_run_date is None
-    assert await services.pipeline.send("ZCARD", services.keys.crons_due) == 0
+    assert await services.pipeline.send("ZCARD", services.shards.crons.crons_due) == 0
 
 
 @pytest.mark.usefixtures("worker")
 async def test_a_worker_creates_and_executes_the_runs_of_a_cron(
-    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, pipeline: Pipeline, eventually: Eventually
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * * *", input={"value": 1})
@@ -412,22 +410,22 @@ async def test_a_worker_creates_and_executes_the_runs_of_a_cron(
 
 
 async def test_an_unknown_time_zone_stops_only_the_crons_that_have_it(
-    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys, due_times: DueTimes
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline, due_times: DueTimes
 ) -> None:
     unknown_zone, other = await create_cron(sdk), await create_cron(sdk)
-    await pipeline.send("HSET", keys.cron(unknown_zone), "timezone", "Atlantis/Capital")
+    await pipeline.send("HSET", services.shards.crons.cron(unknown_zone), "timezone", "Atlantis/Capital")
     for cron_id in (unknown_zone, other):
         await due_times.make_due(cron_id)
     assert await Scheduler(services).run_once() == 1
-    fields = fields_of(await pipeline.send("HGETALL", keys.cron(unknown_zone)))
+    fields = fields_of(await pipeline.send("HGETALL", services.shards.crons.cron(unknown_zone)))
     assert b"Atlantis/Capital" in fields["problem"]
     assert await Scheduler(services).run_once() == 0
 
 
 async def test_a_search_finds_a_disabled_cron_with_an_unknown_time_zone(
-    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline
 ) -> None:
     unknown_zone, other = await create_cron(sdk, enabled=False), await create_cron(sdk)
-    await pipeline.send("HSET", keys.cron(unknown_zone), "timezone", "Atlantis/Capital")
+    await pipeline.send("HSET", services.shards.crons.cron(unknown_zone), "timezone", "Atlantis/Capital")
     found: list[Any] = await sdk.crons.search()
     assert {cron["cron_id"]: cron["next_run_date"] is None for cron in found} == {unknown_zone: True, other: False}

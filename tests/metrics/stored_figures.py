@@ -9,12 +9,14 @@ from slipway.metrics.figures import Figures
 from slipway.metrics.scripts import MetricsScripts
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from tests.shards import shards_of
 
 
 async def stored_figures(pipeline: Pipeline, keys: Keys) -> Figures:
     """What is stored now, not what was read within the last second."""
-    await pipeline.send("DEL", f"{keys.metrics}:read")
-    return deployment_figures(await MetricsScripts(pipeline, keys).read(), [])
+    home = shards_of(keys).home
+    await pipeline.send("DEL", f"{home.metrics}:read")
+    return deployment_figures(await MetricsScripts(pipeline, home).read(), [])
 
 
 async def add_up_counts(pipeline: Pipeline, keys: Keys) -> None:

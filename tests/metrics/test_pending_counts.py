@@ -28,6 +28,9 @@ from slipway.telemetry.table.run_metrics import (
 from tests.embedded_valkey import embedded_valkey
 from tests.metrics.stored_figures import stored_figures, total
 from tests.runs.conftest import Stores
+from tests.shards import shards_of
+
+pytestmark = pytest.mark.one_queue
 
 FULL = 32768
 """The bytes from which the script that counts adds up, as in the script."""
@@ -38,7 +41,7 @@ def items(*values: object) -> bytes:
 
 
 async def pending_bytes(pipeline: Pipeline, keys: Keys) -> int:
-    return int(await pipeline.send("STRLEN", keys.pending_counts))
+    return int(await pipeline.send("STRLEN", shards_of(keys).home.pending_counts))
 
 
 def test_python_and_scripts_have_the_same_kinds_of_items() -> None:
@@ -63,7 +66,7 @@ async def test_what_an_attempt_counts_is_in_the_figures(pipeline: Pipeline, keys
     counts.count(NODE_RETRIES, "g" * 300)
     counts.observe(SUPERSTEP_SECONDS, 0.5, "naïve \n\x00 graph")
     counts.observe(SUPERSTEP_SECONDS, 1e6, "naïve \n\x00 graph")
-    await pipeline.send("APPEND", keys.pending_counts, counts.items())
+    await pipeline.send("APPEND", shards_of(keys).home.pending_counts, counts.items())
     figures = await stored_figures(pipeline, keys)
     assert total(figures.values(NODE_RETRIES)) == 1
     (steps,) = figures.distributions(SUPERSTEP_SECONDS).values()
@@ -76,7 +79,7 @@ async def test_counts_are_added_up_once_by_whoever_reads_or_publishes(stores: St
         await stores.create_run()
         assert await pending_bytes(stores.pipeline, stores.keys) > 0
         if number == 0:
-            await MetricsScripts(stores.pipeline, stores.keys).publish(
+            await MetricsScripts(stores.pipeline, stores.shards.home).publish(
                 "web-1", "web", 1, ProcessMetrics("web").publication(), live=True
             )
             assert await pending_bytes(stores.pipeline, stores.keys) == 0
@@ -92,14 +95,14 @@ async def test_a_run_that_leaves_and_enters_the_queue_again_is_queued_once(store
     figures = await stored_figures(stores.pipeline, stores.keys)
     assert total(figures.values(QUEUE_DEPTH)) == 1
     assert total(figures.values(ATTEMPTS_STARTED)) == 1
-    members = await stores.pipeline.send("ZRANGE", stores.keys.queued_runs, 0, -1)
+    members = await stores.pipeline.send("ZRANGE", stores.shards.home.queued_runs, 0, -1)
     assert [member.decode().rpartition("\x1f")[2] for member in members] == [run.run_id]
 
 
 async def test_the_script_after_which_much_is_pending_adds_it_up(stores: Stores) -> None:
     one = items(1, "new_runs\x1fother", 1, 0)
     number = FULL // len(one)
-    await stores.pipeline.send("APPEND", stores.keys.pending_counts, one * number)
+    await stores.pipeline.send("APPEND", stores.shards.home.pending_counts, one * number)
     await stores.create_run()
     assert await pending_bytes(stores.pipeline, stores.keys) == 0, "it was almost full"
     figures = await stored_figures(stores.pipeline, stores.keys)
@@ -113,13 +116,13 @@ async def test_a_full_string_of_any_items_is_added_up_quickly(pipeline: Pipeline
         + items(7, f"run{number:020}", 1_796_086_406_181, 426)
         for number in range(1000)
     ]
-    await pipeline.send("APPEND", keys.pending_counts, b"".join(many))
+    await pipeline.send("APPEND", shards_of(keys).home.pending_counts, b"".join(many))
     began = time.perf_counter()
     figures = await stored_figures(pipeline, keys)
     assert time.perf_counter() - began < 1, "it takes a few ms"
     assert total(figures.values(QUEUE_DEPTH)) == total(figures.values(NEW_RUNS)) == 1000
-    assert await pipeline.send("ZCARD", keys.traces) == 1000
-    assert int(await pipeline.send("GET", keys.trace_bytes)) == 426_000
+    assert await pipeline.send("ZCARD", shards_of(keys).home.traces) == 1000
+    assert int(await pipeline.send("GET", shards_of(keys).home.trace_bytes)) == 426_000
 
 
 async def test_counts_are_added_up_in_a_full_redis() -> None:
@@ -127,7 +130,7 @@ async def test_counts_are_added_up_in_a_full_redis() -> None:
         keys, pipeline = Keys("full"), ServerPipeline(Address(url), "test", patience_s=5)
         await pipeline.open()
         try:
-            await pipeline.send("APPEND", keys.pending_counts, items(1, "new_runs\x1fg", 3, 0))
+            await pipeline.send("APPEND", shards_of(keys).home.pending_counts, items(1, "new_runs\x1fg", 3, 0))
             await pipeline.send("CONFIG", "SET", "maxmemory", 1)
             figures = await stored_figures(pipeline, keys)
             assert total(figures.values(NEW_RUNS)) == 3
@@ -138,6 +141,6 @@ async def test_counts_are_added_up_in_a_full_redis() -> None:
 
 @pytest.mark.parametrize("garbage", [b"\xc1", items(1, "new_runs\x1fg", 1, 0)[:-1], b"\xff" * FULL])
 async def test_a_damaged_string_stops_no_run(stores: Stores, garbage: bytes) -> None:
-    await stores.pipeline.send("SET", stores.keys.pending_counts, garbage)
+    await stores.pipeline.send("SET", stores.shards.home.pending_counts, garbage)
     run = await stores.create_run()
     assert (await stores.claim_one()).run_id == run.run_id

@@ -9,9 +9,9 @@ from slipway.metrics.deployment_figures import deployment_figures
 from slipway.metrics.process_metrics import ProcessMetrics
 from slipway.metrics.scripts import MetricsScripts, ReadFigures
 from slipway.metrics.series import LABEL_CHARACTERS, MAX_SERIES
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import library
+from slipway.redis.shards import Shards
 from slipway.telemetry.table.buckets import WAITS
 from slipway.telemetry.table.deployment_metrics import HTTP_OPEN_STREAMS, HTTP_REJECTED_CLIENTS, PROCESSES
 from slipway.telemetry.table.people_metrics import HOOK_DELIVERIES
@@ -25,8 +25,8 @@ def _read(**fields: str) -> ReadFigures:
     return ReadFigures(fields, [], {}, 0, {}, [], 0)
 
 
-async def test_a_publication_that_is_sent_twice_counts_once(pipeline: Pipeline, keys: Keys) -> None:
-    scripts, metrics = MetricsScripts(pipeline, keys), ProcessMetrics("web")
+async def test_a_publication_that_is_sent_twice_counts_once(pipeline: Pipeline, shards: Shards) -> None:
+    scripts, metrics = MetricsScripts(pipeline, shards.home), ProcessMetrics("web")
     metrics.count(HTTP_REJECTED_CLIENTS, "network.headers", by=3)
     metrics.observe(HTTP_REQUEST_SECONDS, 0.2, "/runs")
     metrics.raise_to(HOOK_DELIVERIES, 7, "stripe", "accepted")
@@ -44,16 +44,16 @@ async def test_a_publication_that_is_sent_twice_counts_once(pipeline: Pipeline, 
     assert metrics.publication().counts == {}
 
 
-async def test_a_process_that_is_gone_has_no_gauges(pipeline: Pipeline, keys: Keys) -> None:
-    scripts, metrics = MetricsScripts(pipeline, keys), ProcessMetrics("web")
+async def test_a_process_that_is_gone_has_no_gauges(pipeline: Pipeline, shards: Shards) -> None:
+    scripts, metrics = MetricsScripts(pipeline, shards.home), ProcessMetrics("web")
     metrics.set(HTTP_OPEN_STREAMS, 2)
     await scripts.publish("web-1", "web", 1, metrics.publication(), live=True)
     await scripts.publish("web-1", "web", 2, metrics.publication(), live=False)
     assert deployment_figures(await scripts.read(), []).values(HTTP_OPEN_STREAMS) == {(): 0}
 
 
-async def test_figures_are_read_once_in_a_second(pipeline: Pipeline, keys: Keys) -> None:
-    scripts, metrics = MetricsScripts(pipeline, keys), ProcessMetrics("web")
+async def test_figures_are_read_once_in_a_second(pipeline: Pipeline, shards: Shards) -> None:
+    scripts, metrics = MetricsScripts(pipeline, shards.home), ProcessMetrics("web")
     first = await scripts.read()
     metrics.count(HTTP_REJECTED_CLIENTS, "x")
     await scripts.publish("web-1", "web", 1, metrics.publication(), live=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slipway.health.doctor import Doctor
 from slipway.telemetry.table.run_metrics import (
     ATTEMPTS_ENDED,
@@ -15,6 +17,8 @@ from slipway.telemetry.table.run_metrics import (
 )
 from tests.metrics.stored_figures import stored_figures, total
 from tests.runs.conftest import LEASE_MS, Stores
+
+pytestmark = pytest.mark.one_queue
 
 
 async def test_a_run_that_every_worker_dies_with_ends_once(stores: Stores) -> None:
@@ -38,7 +42,7 @@ async def test_a_run_that_every_worker_dies_with_ends_once(stores: Stores) -> No
 async def test_runs_of_an_earlier_release_are_added_by_the_doctor_without_a_finding(stores: Stores) -> None:
     run = await stores.create_run()
     await stores.pipeline.send("HDEL", stores.keys.run(run.run_id), "queued_as")
-    await stores.pipeline.send("DEL", stores.keys.queued_runs, stores.keys.pending_counts)
+    await stores.pipeline.send("DEL", stores.shards.home.queued_runs, stores.shards.home.pending_counts)
     assert total((await stored_figures(stores.pipeline, stores.keys)).values(QUEUE_DEPTH)) == 0
     assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=True).check_all() == []
     assert total((await stored_figures(stores.pipeline, stores.keys)).values(QUEUE_DEPTH)) == 1

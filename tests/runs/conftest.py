@@ -28,7 +28,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
-from slipway.redis.shard_ids import run_id_on
+from slipway.redis.shard_ids import ids_like, run_id_on
 from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
 from slipway.reviews.protocol_answers import ProtocolAnswers
@@ -88,10 +88,18 @@ class Stores:
     events: EventLog
     checkpointer: BaseCheckpointer
     trash: Trash
+    one_queue: bool
+
+    def new_thread_id(self) -> str:
+        """The id of a thread in any shard; with `one_queue`, in the first one."""
+        seed = new_id()
+        if not self.one_queue:
+            return seed
+        return next(each for each in ids_like(seed) if self.shards.of_thread(each) == self.shards.home)
 
     async def create_thread(self) -> str:
         """Creates a thread and returns its id."""
-        return (await self.threads.create_or_get(new_id(), {}))[0].thread_id
+        return (await self.threads.create_or_get(self.new_thread_id(), {}))[0].thread_id
 
     async def create_run(self, thread_id: str | None = None, /, **fields: Any) -> Run:
         """Creates a run, by default on a new thread. `fields` are those of `new_run`."""
@@ -156,12 +164,16 @@ class Stores:
 
     async def dump(self) -> dict[str, Any]:
         """All data under the prefix except times of change: between two equal dumps nothing has changed."""
-        return await dump(self.pipeline, self.keys)
+        values: dict[str, Any] = {}
+        for keys in self.shards.every:
+            values |= await dump(self.pipeline, keys)
+        return values
 
 
 async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
-    """Key to value for all keys under a prefix, except times of change and the keys that every heartbeat changes."""
+    """Key to value for all keys of a shard, except times of change and the keys that every heartbeat changes."""
     values: dict[str, Any] = {}
+    keys = Keys(keys.prefix)
     for key in await pipeline.send("KEYS", f"{keys.prefix}:*"):
         name = key.decode()
         redis_type = (await pipeline.send("TYPE", key)).decode()
@@ -259,6 +271,7 @@ async def opened(
     patience_s: float = 5,
     subscriber_url: str | None = None,
     large: Callable[[], ServerPipeline] | None = None,
+    one_queue: bool = False,
 ) -> AsyncIterator[Stores]:
     """Stores with an own pipeline and an own subscriber, as another process has them."""
     pipeline: Pipeline
@@ -297,6 +310,7 @@ async def opened(
             events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,
             trash=trash,
+            one_queue=one_queue,
         )
     finally:
         await blocking.close()
@@ -305,9 +319,10 @@ async def opened(
 
 
 @pytest.fixture
-async def stores(valkey_url: str, keys: Keys) -> AsyncIterator[Stores]:
+async def stores(valkey_url: str, keys: Keys, request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     """Stores on the session's Valkey under the prefix of this test."""
-    async with opened(valkey_url, keys) as stores:
+    one_queue = request.node.get_closest_marker("one_queue") is not None
+    async with opened(valkey_url, keys, one_queue=one_queue) as stores:
         yield stores
 
 

@@ -24,6 +24,8 @@ from tests.runs.conftest import Stores, handover, opened, settlement
 from tests.runs.servers import is_only_client, is_rejecting, server
 from tests.waiting import Eventually, event_loop_iterations, wait_until
 
+pytestmark = pytest.mark.one_queue
+
 FRAME = b"event: values\r\ndata: %d\r\n"
 
 
@@ -37,11 +39,11 @@ async def claimed_attempt(
 
 
 def increment(stores: Stores) -> tuple[Any, ...]:
-    return "INCR", f"{stores.keys.prefix}:count"
+    return "INCR", f"{stores.shards.home.prefix}:count"
 
 
 async def read_count(stores: Stores) -> int:
-    return int(await stores.pipeline.send("GET", f"{stores.keys.prefix}:count", repeatable=True) or 0)
+    return int(await stores.pipeline.send("GET", f"{stores.shards.home.prefix}:count", repeatable=True) or 0)
 
 
 async def logged_numbers(stores: Stores, attempt: AttemptWriter) -> list[int]:
@@ -250,7 +252,7 @@ async def test_a_settle_includes_unsent_events_and_commands(stores: Stores) -> N
 
 
 async def test_a_graph_waits_when_too_many_bytes_are_buffered(valkey_url: str, keys: Keys, stores: Stores) -> None:
-    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as remote:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, one_queue=True) as remote:
         attempt = await claimed_attempt(remote)
         proxy.hold_replies()
         attempt.append("values", FRAME % 0)
@@ -267,7 +269,7 @@ async def test_a_graph_waits_when_too_many_bytes_are_buffered(valkey_url: str, k
 async def test_a_cancelled_write_does_not_cancel_other_writes_of_its_group(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
-    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as remote:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, one_queue=True) as remote:
         attempt = await claimed_attempt(remote)
         await attempt.write([increment(remote)])
         proxy.hold_replies()
@@ -286,7 +288,7 @@ async def test_a_cancelled_write_does_not_cancel_other_writes_of_its_group(
 async def test_all_events_before_a_superstep_are_sent_before_it_starts(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
-    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as remote:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, one_queue=True) as remote:
         attempt = await claimed_attempt(remote)
         attempt.write_behind = True
         await attempt.write([increment(remote)])
@@ -316,15 +318,15 @@ async def test_all_events_before_a_superstep_are_sent_before_it_starts(
 async def test_a_killed_process_loses_nothing_from_before_a_superstep(keys: Keys) -> None:
     """Redis reads 16 KiB of a connection at a time. If it cannot send its replies because the process was killed, it
     closes the connection and does not read the rest."""
-    async with server() as own_server, opened(own_server.url, keys) as survivor:
-        async with opened(own_server.url, keys) as killed:
+    async with server() as own_server, opened(own_server.url, keys, one_queue=True) as survivor:
+        async with opened(own_server.url, keys, one_queue=True) as killed:
             attempt = await claimed_attempt(killed)
             await attempt.write([increment(killed)])  # loads the script
             attempt.write_behind = True
             own_server.suspend()
             for started in range(10):
                 attempt.append("values", FRAME % started)
-                attempt.add_command(("SET", f"{keys.prefix}:padding", b"x" * 20_000))
+                attempt.add_command(("SET", f"{killed.shards.home.prefix}:padding", b"x" * 20_000))
                 attempt.superstep_started()
                 waiting = asyncio.ensure_future(attempt.wait_for_capacity())
                 await event_loop_iterations(10)  # more than it needs to return
@@ -440,7 +442,7 @@ async def test_the_reply_to_the_next_write_reports_a_cancel_request(stores: Stor
 async def test_a_disconnect_after_any_write_stores_every_write_once(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
-    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as remote:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, one_queue=True) as remote:
         attempt = await claimed_attempt(remote)
         for number in range(40):
             proxy.cut_after_requests = proxy.requests + 1 + number % 3
@@ -456,7 +458,7 @@ async def test_a_disconnect_after_any_write_stores_every_write_once(
 
 
 async def test_an_attempt_is_fenced_when_redis_stays_unavailable(valkey_url: str, keys: Keys) -> None:
-    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, patience_s=0.3) as remote:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys, one_queue=True, patience_s=0.3) as remote:
         attempt = await claimed_attempt(remote)
         proxy.rejecting = True
         proxy.cut()
@@ -466,7 +468,7 @@ async def test_an_attempt_is_fenced_when_redis_stays_unavailable(valkey_url: str
 
 
 async def test_kills_and_restarts_of_redis_lose_and_repeat_no_write(keys: Keys) -> None:
-    async with server() as own_server, opened(own_server.url, keys, patience_s=30) as stores:
+    async with server() as own_server, opened(own_server.url, keys, one_queue=True, patience_s=30) as stores:
         attempt = await claimed_attempt(stores)
 
         written = asyncio.Queue[int]()
@@ -490,7 +492,10 @@ async def test_kills_and_restarts_of_redis_lose_and_repeat_no_write(keys: Keys) 
 
 
 async def test_writes_wait_while_redis_is_full(keys: Keys) -> None:
-    async with server("--maxmemory-policy", "noeviction") as own_server, opened(own_server.url, keys) as stores:
+    async with (
+        server("--maxmemory-policy", "noeviction") as own_server,
+        opened(own_server.url, keys, one_queue=True) as stores,
+    ):
         attempt = await claimed_attempt(stores)
         await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
         attempt.append("values", FRAME % 0)
@@ -504,7 +509,7 @@ async def test_writes_wait_while_redis_is_full(keys: Keys) -> None:
 
 
 async def test_writes_wait_while_redis_is_read_only(keys: Keys) -> None:
-    async with server() as own_server, opened(own_server.url, keys) as stores:
+    async with server() as own_server, opened(own_server.url, keys, one_queue=True) as stores:
         attempt = await claimed_attempt(stores)
         await stores.pipeline.send("REPLICAOF", "127.0.0.1", "1")
         writing = asyncio.ensure_future(attempt.write([increment(stores)]))
@@ -516,7 +521,7 @@ async def test_writes_wait_while_redis_is_read_only(keys: Keys) -> None:
 
 
 async def test_a_write_fails_with_the_error_of_redis_when_redis_stays_full(keys: Keys) -> None:
-    async with server() as own_server, opened(own_server.url, keys, patience_s=0.3) as stores:
+    async with server() as own_server, opened(own_server.url, keys, one_queue=True, patience_s=0.3) as stores:
         await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(StoreUnavailable, match="OOM"):
             await stores.threads.create_or_get("0" * 36, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
 from slipway.duties.duty import Duty
@@ -92,6 +93,7 @@ async def test_run_soon_ends_the_pause_of_a_duty() -> None:
     task.cancel()
 
 
+@pytest.mark.one_shard("its settings have one shard")
 async def test_a_worker_whose_duty_fails_continues_to_execute_runs(
     valkey_url: str, keys: Keys, pipeline: Pipeline, stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:

@@ -24,6 +24,9 @@ TEXT = "".join(f"Line {number} of a long text. " for number in range(80))
 FIRST, LAST = {"text": TEXT}, {"text": TEXT + "!"}
 
 
+pytestmark = pytest.mark.one_shard("the records of an earlier release have no tag")
+
+
 @pytest.fixture
 async def run_id(stores: Stores) -> str:
     """Stores the recorded data under the prefix of the test. Returns the id of the run."""

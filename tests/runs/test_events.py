@@ -11,6 +11,7 @@ import pytest
 
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
+from slipway.redis.shard_ids import run_id_on
 from slipway.runs.event_log import READ_EVENTS
 from slipway.runs.event_tail import TAIL_BYTES, TAIL_EVENTS, Tail
 from slipway.runs.events import Event
@@ -299,7 +300,8 @@ async def test_disconnected_followers_leave_no_task_and_no_subscription(
 async def test_a_follower_that_subscribed_before_the_run_existed_needs_no_read(
     stores: Stores, eventually: Eventually
 ) -> None:
-    run_id, thread_id = new_id(), await stores.create_thread()
+    thread_id = await stores.create_thread()
+    run_id = run_id_on(thread_id, new_id())
     with stores.events.subscribe_before_create(run_id):
         followed = stores.events.followed[run_id]
         await followed.wait_until_subscribed()

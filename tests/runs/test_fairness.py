@@ -19,6 +19,8 @@ from tests.runs.conftest import Stores, new_run, settings_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
+pytestmark = pytest.mark.one_queue
+
 LONG_RUNS = 500
 
 
@@ -32,7 +34,7 @@ async def test_a_low_priority_run_is_claimed_before_normal_ones_that_came_a_minu
     low = await stores.create_run(priority="low")
     job = f"{low.run_id}:1"
     await stores.pipeline.send(
-        "ZINCRBY", stores.keys.queue, -PRIORITY_MS["low"] - 1, job
+        "ZINCRBY", stores.shards.home.queue, -PRIORITY_MS["low"] - 1, job
     )  # as if it was queued a minute ago
     await stores.create_run()
     assert (await stores.claim(limit=1))[0].run_id == low.run_id
@@ -63,7 +65,9 @@ async def test_the_limit_of_a_group_applies_to_reclaimed_runs(stores: Stores) ->
     assert {claimed[0].run_id, last.run_id} == {first.run_id, second.run_id}
     await stores.settle(last)
     assert (
-        await stores.pipeline.send("EXISTS", stores.keys.group_runs("owner:ada"), stores.keys.parked_queue("owner:ada"))
+        await stores.pipeline.send(
+            "EXISTS", stores.shards.home.group_runs("owner:ada"), stores.shards.home.parked_queue("owner:ada")
+        )
         == 0
     )
 
@@ -90,7 +94,7 @@ async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: S
     due_in_ms, claimed, *_ = await stores.queues[0].run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (graph, owner):
-        assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1
+        assert await stores.pipeline.send("ZCARD", stores.shards.home.parked_queue(group)) == 1
 
 
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
@@ -148,7 +152,7 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
         long_runs = await asyncio.gather(*(submit(services, "gate") for _ in range(LONG_RUNS)))
 
         async def all_running() -> bool:
-            return bool(await services.pipeline.send("ZCARD", keys.leases) == LONG_RUNS)
+            return bool(await services.pipeline.send("ZCARD", services.shards.home.leases) == LONG_RUNS)
 
         await eventually(all_running, within_s=30)
         short_run = await submit(services, "steps")
@@ -159,6 +163,6 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
             project.gates[run.thread_id].set()
 
         async def none_running() -> bool:
-            return bool(await services.pipeline.send("ZCARD", keys.leases) == 0)
+            return bool(await services.pipeline.send("ZCARD", services.shards.home.leases) == 0)
 
         await eventually(none_running, within_s=30)

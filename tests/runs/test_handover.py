@@ -187,7 +187,7 @@ async def _unacknowledged_submit(
     """Submits an inline run. Redis has stored it with the web process as its owner; the proxy holds that reply."""
     proxy.hold_replies()
     creating = asyncio.create_task(_submit_inline(web, graph_id, run_id=run_id))
-    await wait_until(lambda: stores.pipeline.send("EXISTS", stores.keys.run(run_id), repeatable=True))
+    await wait_until(lambda: stores.pipeline.send("EXISTS", web.shards.records.run(run_id), repeatable=True))
     return creating
 
 
@@ -234,10 +234,13 @@ async def test_the_lease_of_an_inline_run_is_renewed_until_the_run_ends(
         assert web.lease_renewer is not None
         run = await _submit_inline(web, "inline_gate")
         assert run.run_id in web.lease_renewer.run_ids
-        until_ms = await web.pipeline.send("ZSCORE", keys.leases, run.run_id)
+        leases = web.shards.of_run(run.run_id).leases
+        until_ms = await web.pipeline.send("ZSCORE", leases, run.run_id)
 
         async def is_renewed() -> bool:
-            return float(await web.pipeline.send("ZSCORE", keys.leases, run.run_id)) > float(until_ms)
+            return float(await web.pipeline.send("ZSCORE", web.shards.of_run(run.run_id).leases, run.run_id)) > float(
+                until_ms
+            )
 
         await eventually(is_renewed)
         project.gates[run.thread_id].set()

@@ -62,6 +62,7 @@ async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -
     assert len(await stores.claim()) == 3
 
 
+@pytest.mark.one_queue
 async def test_code_that_was_served_before_is_newly_served_when_it_comes_back(stores: Stores) -> None:
     """As when the key that a held run misses is put back: the build is known, but no live worker serves it."""
     scripts = VersionScripts(stores.pipeline, stores.shards)
@@ -89,7 +90,7 @@ async def test_a_held_run_can_be_cancelled(stores: Stores) -> None:
     run = await held_run(stores)
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
 
-    assert await stores.pipeline.send("ZCARD", f"{stores.keys.prefix}:runs:held") == 0
+    assert await stores.pipeline.send("ZCARD", f"{stores.shards.home.prefix}:runs:held") == 0
     claimed = await stores.claim_one()
     await stores.settle(claimed, Phase.CANCELLED)
     assert await stores.phase_of(run) is Phase.CANCELLED

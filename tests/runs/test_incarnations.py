@@ -23,6 +23,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shard_ids import run_id_on
 from slipway.runs.admission import Admission
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
@@ -109,7 +110,8 @@ async def _by_stateless_run(stores: Stores, thread_id: str) -> None:
 
 
 async def _by_copy(stores: Stores, thread_id: str) -> None:
-    await stores.threads.copy(await stores.create_thread(), thread_id, token="t")
+    source, _ = await stores.threads.create_or_get(stores.shards.id_beside(thread_id, new_id()), {})
+    await stores.threads.copy(source.thread_id, thread_id, token="t")
 
 
 @pytest.mark.parametrize("create", [_by_create, _by_run, _by_stateless_run, _by_copy])
@@ -269,7 +271,8 @@ async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_
 async def test_a_copy_contains_nothing_of_a_later_thread_with_the_id_of_its_source(
     stores_by_checkpointer: Stores,
 ) -> None:
-    source, target = new_id(), new_id()
+    source = new_id()
+    target = stores_by_checkpointer.shards.id_beside(source, new_id())
     await stores_by_checkpointer.threads.create_or_get(source, {})
     await put(stores_by_checkpointer.checkpointer, source, {"mine": 1})
     await stores_by_checkpointer.thread_scripts.copy(source, target, "token", None)  # and the process crashes
@@ -287,7 +290,8 @@ async def test_a_copy_contains_nothing_of_a_later_thread_with_the_id_of_its_sour
 async def test_a_repeated_copy_returns_the_complete_copy_of_a_deleted_source(
     stores_by_checkpointer: Stores, checkpointed: bool
 ) -> None:
-    source, target = new_id(), new_id()
+    source = new_id()
+    target = stores_by_checkpointer.shards.id_beside(source, new_id())
     await stores_by_checkpointer.threads.create_or_get(source, {"a": 1})
     if checkpointed:
         await put(stores_by_checkpointer.checkpointer, source, {"mine": 1})
@@ -304,7 +308,8 @@ async def test_a_repeated_copy_returns_the_complete_copy_of_a_deleted_source(
 async def run_and_successor(stores: Stores, **differs: Any) -> tuple[Run, Run]:
     """A claimed run, and a claimed run that was created with the same id after the thread of the first was deleted.
     Both are in their first attempt."""
-    thread_id, run_id = await stores.create_thread(), new_id()
+    thread_id = await stores.create_thread()
+    run_id = run_id_on(thread_id, new_id())
     await stores.create(new_run(thread_id, run_id=run_id, **differs))
     old = await stores.claim_one(worker="old")
     await stores.threads.delete(thread_id)
@@ -336,7 +341,8 @@ async def test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_it
 async def test_an_attempt_of_a_deleted_run_rolls_back_nothing_of_a_later_run_with_its_id(
     stores: Stores, graphs: Registry
 ) -> None:
-    thread_id, run_id = await stores.create_thread(), new_id()
+    thread_id = await stores.create_thread()
+    run_id = run_id_on(thread_id, new_id())
     await stores.create(new_run(thread_id, run_id=run_id))
     old = replace(await stores.claim_one(), cancel=Action.ROLLBACK)
     await stores.threads.delete(thread_id)
@@ -349,8 +355,10 @@ async def test_an_attempt_of_a_deleted_run_rolls_back_nothing_of_a_later_run_wit
     assert (await stores.runs.find(run_id)).phase is Phase.RUNNING
 
 
+@pytest.mark.one_queue
 async def test_a_log_has_no_events_of_a_deleted_run_with_the_same_id(stores: Stores) -> None:
-    thread_id, run_id = await stores.create_thread(), new_id()
+    thread_id = await stores.create_thread()
+    run_id = run_id_on(thread_id, new_id())
     await stores.create(new_run(thread_id, run_id=run_id))
     await stores.settle(await stores.claim_one())
     await stores.runs.delete(thread_id, run_id)
@@ -359,12 +367,13 @@ async def test_a_log_has_no_events_of_a_deleted_run_with_the_same_id(stores: Sto
     assert await stores.pipeline.send("TTL", stores.keys.events(run_id)) == -1
 
 
+@pytest.mark.one_queue
 async def test_the_lease_of_a_deleted_run_is_not_renewed_for_a_later_run_with_its_id(stores: Stores) -> None:
     old, new = await run_and_successor(stores)
-    lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
+    lease = await stores.pipeline.send("ZSCORE", stores.shards.home.leases, new.run_id)
     words = await stores.queues[0].renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
     assert words == [(old.run_id, RunLost())]
-    assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
+    assert await stores.pipeline.send("ZSCORE", stores.shards.home.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.reload(new)).crashes == 1
     await stores.queues[0].renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS)
@@ -390,6 +399,7 @@ async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
     assert (attempt.is_fenced, attempt.cancel) == (True, "interrupt")
 
 
+@pytest.mark.one_queue
 async def test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_both_sent(stores: Stores) -> None:
     old, new = await run_and_successor(stores, options={"webhook": "https://receiver.example/"})
     deliveries = delivery_scripts(stores.pipeline, stores.keys)

@@ -34,6 +34,8 @@ from tests.runs.servers import server
 from tests.shards import shards_of
 from tests.waiting import Eventually, wait_until
 
+pytestmark = pytest.mark.one_queue
+
 LEASE_S, HEARTBEAT_S = 2.0, 0.2
 
 
@@ -63,7 +65,7 @@ async def reap_expired(stores: Stores) -> list[tuple[str, int, str]]:
 
 async def _lease_end_ms(stores: Stores, run: Run) -> float:
     """When the lease of a run ends unless it is renewed, on the clock of Redis."""
-    return float(await stores.pipeline.send("ZSCORE", stores.keys.leases, run.run_id))
+    return float(await stores.pipeline.send("ZSCORE", stores.shards.home.leases, run.run_id))
 
 
 async def _redis_now_ms(stores: Stores) -> float:
@@ -132,12 +134,12 @@ async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_l
     crashed = await stores.claim_one(lease_ms=-1)
     assert await reap() == [(crashed.run_id, 2, "queued")]
     alive, dead = await stores.claim_one(lease_ms=-1), await run_with_expired_lease()
-    await stores.pipeline.send("HINCRBY", stores.keys.outage_watch, "last_contact_ms", -grace["silence_ms"] - 1)
+    await stores.pipeline.send("HINCRBY", stores.shards.home.outage_watch, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
     assert await stores.queues[0].renew_leases(reports, lease_ms=60_000, grace=grace) == []
     assert await reap() == []
-    await stores.pipeline.send("HINCRBY", stores.keys.outage_watch, "grace_until_ms", -grace["lease_ms"])
+    await stores.pipeline.send("HINCRBY", stores.shards.home.outage_watch, "grace_until_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
 
 
@@ -149,7 +151,7 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
     )  # it is not started, so it sends no heartbeats
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, time.monotonic())
-    async with subscribed(valkey_url, keys.control("w"), lease_renewer.on_control_message):
+    async with subscribed(valkey_url, shards_of(keys).home.control("w"), lease_renewer.on_control_message):
         await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
@@ -193,13 +195,14 @@ async def test_a_heartbeat_reports_a_cancel_whose_message_was_lost(
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
 
+@pytest.mark.one_shard("its settings have one shard")
 async def test_only_the_leases_of_a_crashed_process_are_reclaimed(valkey_url: str, keys: Keys, stores: Stores) -> None:
     for pid in (12, 123):
         await stores.create_run()
         await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
-    dead, alive = await stores.pipeline.send("ZRANGE", keys.leases, 0, -1)
+    dead, alive = await stores.pipeline.send("ZRANGE", shards_of(keys).home.leases, 0, -1)
     assert await reclaim_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
-    assert await stores.pipeline.send("ZRANGE", keys.leases, 0, -1) == [alive]
+    assert await stores.pipeline.send("ZRANGE", shards_of(keys).home.leases, 0, -1) == [alive]
 
 
 class SlowScripts(QueueScripts):
@@ -229,11 +232,13 @@ async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
 ) -> None:
     settings = settings_of(valkey_url, keys)
     lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings, is_worker=True)
-    scripts = SlowScripts(stores.pipeline, keys)
+    scripts = SlowScripts(stores.pipeline, stores.shards.home)
     queues: PerShard[QueueScripts] = PerShard(stores.shards, lambda _: scripts)
     (_, attempt), (_, later) = await claimed_attempt(stores), await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
-    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(queues, WorkerListScripts(stores.pipeline, keys)))
+    heartbeat = asyncio.create_task(
+        lease_renewer.send_heartbeat(queues, WorkerListScripts(stores.pipeline, stores.shards.processes))
+    )
     await wait_until(lambda: scripts.sent_at)
     lease_renewer.add(later, claim_sent_at=0)  # the heartbeat did not renew this one
     await heartbeat
@@ -343,7 +348,7 @@ async def test_leases_are_renewed_as_soon_as_redis_is_available_again(
 
 @pytest.mark.slow
 async def test_leases_are_renewed_while_redis_is_full(keys: Keys) -> None:
-    async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
+    async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys, one_queue=True) as stores:
         run, attempt = await claimed_attempt(stores)
         async with renewing_leases(full.url, keys) as lease_renewer:
             lease_renewer.add(attempt, time.monotonic())
@@ -354,28 +359,28 @@ async def test_leases_are_renewed_while_redis_is_full(keys: Keys) -> None:
 
 @pytest.mark.slow
 async def test_an_unexpected_reply_does_not_stop_the_heartbeats(keys: Keys) -> None:
-    async with server() as odd, opened(odd.url, keys) as stores:
+    async with server() as odd, opened(odd.url, keys, one_queue=True) as stores:
         run, attempt = await claimed_attempt(stores)
         with capture_logs() as logs:
             async with renewing_leases(odd.url, keys) as lease_renewer:
                 lease_renewer.add(attempt, time.monotonic())
-                await stores.pipeline.send("DEL", keys.outage_watch)
-                await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
+                await stores.pipeline.send("DEL", shards_of(keys).home.outage_watch)
+                await stores.pipeline.send("SET", shards_of(keys).home.outage_watch, "not a hash")
                 await wait_until(lambda: "heartbeat.failed" in [entry["event"] for entry in logs])
-                await stores.pipeline.send("DEL", keys.outage_watch)
+                await stores.pipeline.send("DEL", shards_of(keys).home.outage_watch)
                 await _check_lease_is_renewed(stores, run)
 
 
 @pytest.mark.slow
 async def test_a_worker_that_cannot_be_listed_keeps_its_leases(keys: Keys, eventually: Eventually) -> None:
-    async with server() as odd, opened(odd.url, keys) as stores:
+    async with server() as odd, opened(odd.url, keys, one_queue=True) as stores:
         run, attempt = await claimed_attempt(stores)
-        await stores.pipeline.send("SET", keys.workers, "not a sorted set")
+        await stores.pipeline.send("SET", shards_of(keys).processes.workers, "not a sorted set")
         async with renewing_leases(odd.url, keys) as lease_renewer:
             lease_renewer.add(attempt, time.monotonic())
             await _check_lease_is_renewed(stores, run)
             await _wait_for_heartbeats(attempt)
-            await stores.pipeline.send("DEL", keys.workers)
+            await stores.pipeline.send("DEL", shards_of(keys).processes.workers)
             await eventually(lambda: _is_listed(stores))
 
 
@@ -386,8 +391,8 @@ async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_tr
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
     before = attempt.lease_trusted_until
-    await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
-    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, keys))
+    await stores.pipeline.send("SET", shards_of(keys).home.outage_watch, "not a hash")
+    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, stores.shards.processes))
     assert await _is_listed(stores)
     assert attempt.lease_trusted_until == before
 
@@ -395,15 +400,15 @@ async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_tr
 async def test_a_heartbeat_takes_one_round_trip(valkey_url: str, keys: Keys, stores: Stores) -> None:
     lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings_of(valkey_url, keys), is_worker=True)
     await lease_renewer.send_heartbeat(
-        stores.queues, WorkerListScripts(stores.pipeline, keys)
+        stores.queues, WorkerListScripts(stores.pipeline, stores.shards.processes)
     )  # stores the scripts on the server
     before = stores.pipeline.round_trips
-    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, keys))
+    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, stores.shards.processes))
     assert stores.pipeline.round_trips == before + 1
 
 
 async def _is_listed(stores: Stores) -> bool:
-    return bool(await stores.pipeline.send("ZRANGE", stores.keys.workers, 0, -1) == [b"w"])
+    return bool(await stores.pipeline.send("ZRANGE", stores.shards.processes.workers, 0, -1) == [b"w"])
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -414,9 +419,9 @@ async def test_a_worker_is_listed_until_it_stops(valkey_url: str, keys: Keys, st
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, time.monotonic())
     await _wait_for_heartbeats(attempt)
-    assert await stores.pipeline.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
+    assert await stores.pipeline.send("ZRANGE", shards_of(keys).processes.workers, 0, -1) == ([b"w"] if listed else [])
     await lease_renewer.stop()
-    assert await stores.pipeline.send("ZCARD", keys.workers) == 0
+    assert await stores.pipeline.send("ZCARD", shards_of(keys).processes.workers) == 0
 
 
 async def test_an_attempt_is_fenced_when_its_process_claims_the_run_again(

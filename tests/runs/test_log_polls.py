@@ -65,6 +65,7 @@ async def test_followers_of_a_deleted_log_end(
     await follower.wait_until_end()
 
 
+@pytest.mark.one_queue
 async def test_one_call_looks_at_many_logs(stores: Stores, eventually: Eventually) -> None:
     writers = [await start_writer(stores) for _ in range(LOGS_OF_A_LOOK)]
     followers = [Follower(stores.events, writer.run_id) for writer in writers]

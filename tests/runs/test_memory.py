@@ -22,6 +22,8 @@ from tests.runs.servers import server
 from tests.runs.versioned_workers import worker_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.one_shard("it is about the room of one shard")
+
 MARK = 0.85
 MIB = 1024 * 1024
 GRAPH = "steps"

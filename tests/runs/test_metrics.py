@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slipway.graphs.registry import Registry
 from slipway.telemetry.table.run_metrics import CEILINGS_REACHED, RUN_FAILURES
 from tests.metrics.stored_figures import stored_figures
 from tests.runs.conftest import Stores
 from tests.runs.executions import execute_next
+
+pytestmark = pytest.mark.one_queue
 
 
 async def test_a_ceiling_is_counted_once_by_graph_and_code(stores: Stores, graphs: Registry) -> None:

@@ -167,5 +167,5 @@ async def test_every_run_ends_once(stores: Stores, seed: int) -> None:
         assert ended.phase in FINAL, (ended.phase, ended.reason)
         assert (await stores.event_names(run)).count("end") == 1
         assert run.run_id not in fleet.deleted
-    keys = [key.decode() for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:switches*")]
+    keys = [key.decode() for key in await stores.pipeline.send("KEYS", f"{stores.shards.home.prefix}:switches*")]
     assert keys == []

@@ -57,6 +57,7 @@ async def test_a_queued_run_is_paused_at_once(stores: Stores) -> None:
     assert await actions_of(stores, run) == ["run.paused", "run.resumed"]
 
 
+@pytest.mark.one_queue
 async def test_a_running_run_is_paused_when_its_attempt_stops(stores: Stores) -> None:
     run = await stores.create_run(groups=[("one", 1)])
     attempt = stores.attempt(running := await stores.claim_one())
@@ -69,7 +70,7 @@ async def test_a_running_run_is_paused_when_its_attempt_stops(stores: Stores) ->
     assert requested == [True]
     await attempt.release(handover(running, usage="[3]"))
     assert await stores.phase_of(run) is Phase.PAUSED
-    assert await stores.pipeline.send("SCARD", stores.keys.group_runs("one")) == 0, "it takes no slot"
+    assert await stores.pipeline.send("SCARD", stores.shards.home.group_runs("one")) == 0, "it takes no slot"
     assert await problems(stores) == []
     await resume(stores, run)
     assert (await stores.claim_one()).attempt == 2
@@ -225,14 +226,16 @@ async def test_a_run_that_is_to_be_cancelled_is_not_paused_when_it_is_released(s
     assert (await stores.claim_one()).cancel is Action.INTERRUPT
 
 
+@pytest.mark.one_queue
 async def test_a_delayed_run_keeps_its_delay(stores: Stores) -> None:
     run = await stores.create_run(after_s=60)
     await pause(stores, run)
     await resume(stores, run)
     assert await stores.claim() == []
-    assert await stores.pipeline.send("ZCARD", stores.keys.later_queue) == 1
+    assert await stores.pipeline.send("ZCARD", stores.shards.home.later_queue) == 1
 
 
+@pytest.mark.one_queue
 async def test_a_parked_run_can_be_paused(stores: Stores) -> None:
     running, parked = [await stores.create_run(groups=[("one", 1)]) for _ in range(2)]
     claimed = await stores.claim_one()

@@ -18,6 +18,8 @@ from slipway.runs.worker_list_scripts import WorkerListScripts
 from tests.runs.conftest import Stores, handover
 from tests.shards import shards_of
 
+pytestmark = pytest.mark.one_queue
+
 
 async def test_the_runs_of_a_thread_execute_one_after_the_other(stores: Stores) -> None:
     thread_id = await stores.create_thread()
@@ -55,7 +57,9 @@ async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: 
     order = [runs[index] for index in (2, 0, 3, 1)]
     now_ms = await _server_ms(stores)
     for age_s, run in zip((4, 3, 2, 1), order, strict=True):
-        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
+        await stores.pipeline.send(
+            "ZADD", stores.shards.home.later_queue, "XX", now_ms - age_s * 1000, f"{run.run_id}:1"
+        )
     assert [run.run_id for run in await stores.claim()] == [run.run_id for run in (*order, now)]
 
 
@@ -79,7 +83,9 @@ async def _make_due(stores: Stores, run: Run) -> None:
     """Changes the stored due time of a delayed run, as if its delay had passed."""
     due_ms = await _server_ms(stores)
     await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "due_ms", due_ms)
-    assert await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", "CH", due_ms, f"{run.run_id}:1") == 1
+    assert (
+        await stores.pipeline.send("ZADD", stores.shards.home.later_queue, "XX", "CH", due_ms, f"{run.run_id}:1") == 1
+    )
 
 
 async def test_no_run_of_a_thread_overtakes_one_that_waits_for_its_next_attempt(stores: Stores) -> None:
@@ -253,12 +259,12 @@ async def test_a_deleted_thread_leaves_only_the_logs_of_its_runs(stores: Stores)
     assert await stores.settle(running) == AttemptFenced()
     assert await stores.attempt(running).release(handover(running)) is None
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
-    attempt.add_command(("SET", f"{stores.keys.prefix}:late", "1"))
+    attempt.add_command(("SET", f"{stores.shards.home.prefix}:late", "1"))
     await asyncio.gather(attempt.flush(), return_exceptions=True)
     assert attempt.is_fenced
     assert await stores.reap() == []
     assert await stores.claim() == []
-    keys = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*")
+    keys = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}*")
     logs = {stores.keys.events(run.run_id).encode() for run in (active, queued)}
     stays = (b":queue:waiting", b":trash", b":memory", b":pending_counts")
     assert {key for key in keys if not key.endswith(stays)} == logs
@@ -353,7 +359,7 @@ async def test_a_state_is_not_written_after_its_thread_was_moved_to_another_vers
 async def test_the_age_of_the_oldest_due_job_is_measured_from_its_due_time(stores: Stores, priority: str) -> None:
     oldest = await stores.create_run(priority=priority)
     await stores.create_run(after_s=3600)
-    for queue, attempt in ((stores.keys.queue, 1), (stores.keys.suspect_queue, 2)):
+    for queue, attempt in ((stores.shards.home.queue, 1), (stores.shards.home.suspect_queue, 2)):
         newer = await stores.create_run(priority="high")
         assert 0 <= await _oldest_due_s(stores) < 30
         await stores.pipeline.send("ZINCRBY", queue, -90_000, f"{oldest.run_id}:{attempt}")
@@ -378,11 +384,11 @@ async def test_reading_the_workload_takes_one_round_trip(stores: Stores) -> None
 
 
 async def test_only_live_workers_are_counted(stores: Stores) -> None:
-    workers = WorkerListScripts(stores.pipeline, stores.keys)
+    workers = WorkerListScripts(stores.pipeline, stores.shards.processes)
     await workers.list_worker("live", is_live=True, lease_ms=60_000)
     await workers.list_worker("stopped", is_live=True, lease_ms=60_000)
     await workers.list_worker("stopped", is_live=False, lease_ms=60_000)
-    await stores.pipeline.send("ZADD", stores.keys.workers, 1, "silent since 1970")
+    await stores.pipeline.send("ZADD", stores.shards.processes.workers, 1, "silent since 1970")
     assert (await HealthScripts(stores.pipeline, stores.shards).workload(60_000)).workers == 1
 
 

@@ -13,6 +13,8 @@ from slipway.runs.scripts import RunScripts
 from slipway.threads.scripts import ThreadCreated, ThreadIdInUse
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
 
+pytestmark = pytest.mark.one_queue
+
 Call = Callable[[Stores, Run], Awaitable[Any]]
 
 
@@ -56,7 +58,7 @@ async def _delete_thread(stores: Stores, run: Run) -> Any:
 
 
 def increment(stores: Stores) -> tuple[str, str]:
-    return "INCR", f"{stores.keys.prefix}:count"
+    return "INCR", f"{stores.shards.home.prefix}:count"
 
 
 CALLS: dict[str, Call] = {
@@ -123,7 +125,7 @@ async def test_a_settle_does_not_apply_a_group_again_whose_reply_was_lost(stores
     run = await stores.claim_one()
     await _apply(stores, run)
     await stores.scripts.run_settle(settlement(run).arguments(run, 1), [increment(stores)])
-    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"1"
+    assert await stores.pipeline.send("GET", f"{stores.shards.home.prefix}:count") == b"1"
 
 
 async def test_a_write_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
@@ -148,7 +150,7 @@ async def test_a_write_group_is_applied_once_and_only_after_its_predecessor(stor
     for seq in (1, 2, 1, 2):
         assert RunScripts.applied(await _apply(stores, run, seq)) == Applied()
     assert (await stores.event_names(run)).count("values") == 2
-    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"
+    assert await stores.pipeline.send("GET", f"{stores.shards.home.prefix}:count") == b"2"
 
 
 async def test_the_usage_is_stored_with_a_write_group(stores: Stores) -> None:

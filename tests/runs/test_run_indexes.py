@@ -44,12 +44,14 @@ def names_of(run: Run) -> set[str]:
 
 async def stored_indexes(stores: Stores) -> dict[str, dict[str, int]]:
     """By name of the set: its members with their scores."""
-    prefix, indexes = stores.keys.runs_with(""), {}
-    for key in await stores.pipeline.send("KEYS", f"{prefix}*"):
-        flat = await stores.pipeline.send("ZRANGE", key, 0, -1, "WITHSCORES")
-        scores = zip(flat[::2], flat[1::2], strict=True)
-        indexes[key.decode().removeprefix(prefix)] = {run_id.decode(): int(float(score)) for run_id, score in scores}
-    return indexes
+    indexes: dict[str, dict[str, int]] = defaultdict(dict)
+    for shard in stores.shards.threads:
+        prefix = shard.runs_with("")
+        for key in await stores.pipeline.send("KEYS", f"{prefix}*"):
+            flat = await stores.pipeline.send("ZRANGE", key, 0, -1, "WITHSCORES")
+            scores = {run_id.decode(): int(float(score)) for run_id, score in zip(flat[::2], flat[1::2], strict=True)}
+            indexes[key.decode().removeprefix(prefix)] |= scores
+    return dict(indexes)
 
 
 def expected_indexes(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
@@ -89,6 +91,7 @@ async def test_no_index_names_a_retained_run(stores: Stores) -> None:
     assert await stored_indexes(stores) == {}
 
 
+@pytest.mark.one_shard("an earlier release has one shard")
 async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Stores) -> None:
     await History(stores, 5).take_steps(120)
     changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})

@@ -22,6 +22,7 @@ from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
 from tests.webhooks.delivery_scripts import delivery_scripts
 
 
+@pytest.mark.one_queue
 async def test_a_run_is_queued_then_running_then_completed(stores: Stores) -> None:
     run = await stores.create_run()
     assert (run.phase, run.status, run.attempt) == (Phase.QUEUED, "pending", 0)
@@ -30,7 +31,7 @@ async def test_a_run_is_queued_then_running_then_completed(stores: Stores) -> No
     assert await stores.settle(running) == Settled()
     assert await stores.phase_of(run) is Phase.COMPLETED
     assert await stores.event_names(run) == ["metadata", "end"]
-    assert await stores.pipeline.send("ZCARD", stores.keys.leases) == 0
+    assert await stores.pipeline.send("ZCARD", stores.shards.home.leases) == 0
 
 
 @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED])
@@ -229,6 +230,7 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
     assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
+@pytest.mark.one_queue
 async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
     """Due, delayed, queued behind a run of the thread, parked in a concurrency group, reclaimed after a crash, or
     paused, without a lease and without a job."""
@@ -257,12 +259,12 @@ async def test_a_settle_after_a_cancel_request_returns_the_request(stores: Store
     await attempt.flush()
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     attempt.append("values", b"event: values\r\ndata: 2\r\n")
-    attempt.add_command(("SET", f"{stores.keys.prefix}:kept", "1"))
+    attempt.add_command(("SET", f"{stores.shards.of_run(run.run_id).prefix}:kept", "1"))
     assert await attempt.settle(settlement(running)) == CancelRequested(Action.INTERRUPT)
     assert await stores.phase_of(run) is Phase.RUNNING
     assert await attempt.settle(settlement(running, Phase.CANCELLED)) == Settled()
     assert await stores.event_names(run) == ["metadata", "values", "values", "end"]  # the rejected settle lost no event
-    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:kept") == b"1"
+    assert await stores.pipeline.send("GET", f"{stores.shards.of_run(run.run_id).prefix}:kept") == b"1"
 
 
 async def test_events_that_are_appended_during_a_rejected_settle_follow_earlier_ones(
@@ -314,12 +316,13 @@ async def test_a_pending_run_is_cancelled_at_once(stores: Stores, action: Action
         assert await stores.phase_of(run) is Phase.CANCELLED
 
 
+@pytest.mark.one_queue
 async def test_the_next_attempt_of_a_cancelled_run_is_due_at_once(stores: Stores) -> None:
     """Its graph reads the state of the thread, which no script can. No other suspect and no slot is waited for."""
     groups = [("one", 1)]
     run = await stores.create_run(groups=groups)
     for _ in range(2):
-        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", 0, f"{run.run_id}:2")
+        await stores.pipeline.send("ZADD", stores.shards.home.later_queue, "XX", 0, f"{run.run_id}:2")
         await stores.claim_one()
         await stores.reap(pause_ms=60_000)
     await stores.create_run(groups=groups)
@@ -329,7 +332,7 @@ async def test_the_next_attempt_of_a_cancelled_run_is_due_at_once(stores: Stores
     assert await stores.phase_of(run) is Phase.QUEUED
     _, claimed, *_ = await stores.queues[0].run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
     assert [run_from(fields).cancel for fields in claimed] == [Action.ROLLBACK]
-    assert await stores.pipeline.send("ZCARD", stores.keys.later_queue) == 0
+    assert await stores.pipeline.send("ZCARD", stores.shards.home.later_queue) == 0
 
 
 async def test_a_stateless_run_that_stops_at_an_interrupt_is_abandoned(stores: Stores) -> None:

@@ -23,6 +23,9 @@ from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import RunLost, Settled
 from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, NO_SUSPECTS, SuspectSlots
 from tests.runs.conftest import LEASE_MS, Stores, handover
+from tests.shards import shards_of
+
+pytestmark = pytest.mark.one_queue
 
 
 class ManualClock(Clock):
@@ -44,7 +47,7 @@ async def _claim(stores: Stores, worker: str, suspects: int | SuspectSlots = ANY
 
 async def _clear(stores: Stores, run: Run) -> None:
     attempt = stores.attempt(run)
-    progress = SuspectProgress(attempt, stores.keys, lambda cleared: None)
+    progress = SuspectProgress(attempt, stores.shards.of_run(run.run_id), lambda cleared: None)
     for _ in range(CLEARED_AT_SUPERSTEP):
         progress.superstep_started()
     await attempt.flush()
@@ -58,7 +61,7 @@ async def test_a_reclaimed_run_is_a_suspect_until_it_is_cleared(stores: Stores) 
     assert again.crashes == 1
     await _clear(stores, again)
     assert (await stores.reload(run)).crashes == 0
-    assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
+    assert await stores.pipeline.send("EXISTS", stores.shards.home.running_suspects) == 0
 
 
 async def test_a_claim_without_suspects_gets_all_other_runs(stores: Stores) -> None:
@@ -119,7 +122,7 @@ async def test_a_suspect_of_two_crashes_is_not_claimed_with_others_of_its_last_c
 async def test_a_suspect_of_three_crashes_is_claimed_as_the_only_suspect_and_not_overtaken(stores: Stores) -> None:
     thrice = await stores.create_run()
     for worker in ("r", "s", "t"):
-        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", 0, f"{thrice.run_id}:2")
+        await stores.pipeline.send("ZADD", stores.shards.home.later_queue, "XX", 0, f"{thrice.run_id}:2")
         await stores.claim(worker=worker)
         await stores.reap(worker)
     [once] = await _crash_together(stores, "u", 1)
@@ -175,7 +178,7 @@ async def test_the_earlier_crashes_of_the_runs_of_a_dead_worker_decide_which_att
     for run, crashes in zip([*runs, other], [*earlier_crashes, 9], strict=True):
         if crashes:
             await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "crashes", crashes)
-            await stores.pipeline.send("SADD", stores.keys.running_suspects, run.run_id)
+            await stores.pipeline.send("SADD", stores.shards.home.running_suspects, run.run_id)
     await stores.reap()
     assert [(await stores.reload(run)).uncounted_attempts == 0 for run in runs] == counts
     assert [(await stores.reload(run)).crashes for run in runs] == [crashes + 1 for crashes in earlier_crashes]
@@ -203,7 +206,7 @@ async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> Non
     pauses_s: list[int] = []
     for attempt in range(1, 5):
         await stores.pipeline.send(
-            "ZADD", stores.keys.later_queue, "XX", 0, f"{run.run_id}:{attempt}"
+            "ZADD", stores.shards.home.later_queue, "XX", 0, f"{run.run_id}:{attempt}"
         )  # ends its pause
         assert (await stores.claim_one()).attempt == attempt
         assert await stores.reap(pause_ms=60_000) == [(run.run_id, attempt, "queued")]
@@ -230,7 +233,7 @@ async def test_a_released_suspect_remains_a_suspect(stores: Stores) -> None:
     await stores.reap()
     claimed = await stores.claim_one()
     assert await stores.attempt(claimed).release(handover(claimed))
-    assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
+    assert await stores.pipeline.send("EXISTS", stores.shards.home.running_suspects) == 0
     assert await _claim(stores, "x", 0) == []
     assert (await stores.claim_one()).crashes == 1
 
@@ -426,7 +429,7 @@ async def test_random_claims_crashes_and_releases_keep_all_limits_and_lose_no_ru
         running = [run for runs in by_worker.values() for run in runs]
         assert len({run.thread_id for run in running}) == len(running)
         for group, group_limit in group_limits.items():
-            assert await stores.pipeline.send("SCARD", stores.keys.group_runs(group)) <= group_limit
+            assert await stores.pipeline.send("SCARD", stores.shards.home.group_runs(group)) <= group_limit
         for run in claimed:
             of_thread = [other.run_id for other in created if other.thread_id == run.thread_id]
             for earlier in of_thread[: of_thread.index(run.run_id)]:
@@ -459,4 +462,13 @@ async def test_random_claims_crashes_and_releases_keep_all_limits_and_lose_no_ru
     assert all([(await stores.reload(run)).final for run in created])
     assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys
-    assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspect_queue, keys.running_suspects, keys.leases) == 0
+    assert (
+        await stores.pipeline.send(
+            "EXISTS",
+            shards_of(keys).home.queue,
+            shards_of(keys).home.suspect_queue,
+            shards_of(keys).home.running_suspects,
+            shards_of(keys).home.leases,
+        )
+        == 0
+    )

@@ -14,7 +14,7 @@ from slipway.runs.settlement import Release
 from slipway.switches.record import EVERYTHING, Kind, Target
 from slipway.switches.scripts import SwitchScripts
 from slipway.switches.store import SwitchStore
-from tests.runs.conftest import Stores, dump
+from tests.runs.conftest import Stores
 from tests.runs.test_pauses import actions_of, pause, problems, resume
 
 GRAPH = Target(Kind.GRAPH, "steps")
@@ -101,6 +101,7 @@ async def test_a_run_that_stops_before_a_switch_that_is_on_again_is_queued(store
     assert (await stores.claim_one()).run_id == run.run_id
 
 
+@pytest.mark.one_queue
 async def test_runs_are_queued_after_the_process_that_switches_on_has_died(stores: Stores) -> None:
     runs = [await stores.create_run() for _ in range(5)]
     await disable(stores, GRAPH)
@@ -112,7 +113,7 @@ async def test_runs_are_queued_after_the_process_that_switches_on_has_died(store
     assert (first.count, first.more) == (2, True)
     assert await switches_of(stores).resume_runs() == 3
     assert {run.run_id for run in await stores.claim()} == {run.run_id for run in runs}
-    assert not [name for name in await dump(stores.pipeline, stores.keys) if ":switches" in name]
+    assert not [name for name in await stores.dump() if ":switches" in name]
 
 
 async def test_switching_off_again_ends_a_resumption(stores: Stores) -> None:
@@ -187,6 +188,7 @@ async def test_a_switch_off_run_takes_no_slot_of_its_group(stores: Stores) -> No
     assert await stores.phase_of(off) is Phase.PAUSED
 
 
+@pytest.mark.one_queue
 async def test_a_run_paused_by_a_claim_leaves_the_slot_of_its_group_to_a_parked_run(stores: Stores) -> None:
     running, off, other = [
         await stores.create_run(groups=[("one", 1)], graph_id=graph_id) for graph_id in ("chat", "steps", "chat")

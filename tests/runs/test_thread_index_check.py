@@ -27,6 +27,8 @@ from tests.runs.conftest import Stores, new_run
 from tests.runs.test_thread_searches import problems
 from tests.shards import shards_of
 
+pytestmark = pytest.mark.one_queue
+
 OWNERS: Final = ("ann", "bo", "cy")
 ORDERS: Final = ("threads_created", "threads_state", "threads_ids")
 
@@ -35,7 +37,9 @@ async def store_threads(stores: Stores, number: int = 9) -> list[str]:
     """Threads of three owners; every third one has had a run."""
     created = []
     for i in range(number):
-        thread_id = (await stores.threads.create_or_get(new_id(), {"owner": OWNERS[i % 3], "n": i}))[0].thread_id
+        thread_id = (await stores.threads.create_or_get(stores.new_thread_id(), {"owner": OWNERS[i % 3], "n": i}))[
+            0
+        ].thread_id
         created.append(thread_id)
         if i % 3 == 0:
             await stores.create(new_run(thread_id))
@@ -45,7 +49,7 @@ async def store_threads(stores: Stores, number: int = 9) -> list[str]:
 
 async def forget_indexes(stores: Stores) -> None:
     """Makes the data those of the release before, which had no indexes."""
-    pipeline, keys = stores.pipeline, stores.keys
+    pipeline, keys = stores.pipeline, stores.shards.home
     for key in await pipeline.send("KEYS", f"{keys.threads}:with:*"):
         await pipeline.send("DEL", key)
     await pipeline.send("DEL", *(getattr(keys, order) for order in ORDERS))
@@ -57,10 +61,11 @@ async def found(stores: Stores, **query: Any) -> int:
     return (await stores.threads.count(ThreadQuery(**query))).number
 
 
+@pytest.mark.one_shard("an earlier release has one shard")
 async def test_the_upgrade_indexes_the_threads_of_the_release_before(stores: Stores) -> None:
     await store_threads(stores)
     await forget_indexes(stores)
-    await stores.pipeline.send("HSET", stores.keys.layout, "required", 1, "version", 1, "release", "before")
+    await stores.pipeline.send("HSET", stores.shards.layout.layout, "required", 1, "version", 1, "release", "before")
     assert await found(stores, metadata={"owner": "ann"}) == 0
     shown: list[tuple[str, int, int]] = []
     await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade(
@@ -73,6 +78,7 @@ async def test_the_upgrade_indexes_the_threads_of_the_release_before(stores: Sto
     assert {work for work, done, total in shown if done == total} == {work for work, _, _ in shown}
 
 
+@pytest.mark.one_shard("an earlier release has one shard")
 async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(stores: Stores) -> None:
     """A process of the release before changes a thread between an upgrade that is killed and its repetition."""
     await store_threads(stores, 600)
@@ -83,10 +89,10 @@ async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(
     await pages.aclose()
     seconds, microseconds = await stores.pipeline.send("TIME")
     now_us = f"{int(seconds)}{int(microseconds):06}"
-    for thread_id in await stores.pipeline.send("ZRANGE", stores.keys.threads, 0, -1):
+    for thread_id in await stores.pipeline.send("ZRANGE", stores.shards.home.threads, 0, -1):
         changes = ("m:owner", '"dora"', "updated_us", now_us)
         await stores.pipeline.send("HSET", stores.keys.thread(thread_id.decode()), *changes)
-        await stores.pipeline.send("ZADD", stores.keys.threads, now_us, thread_id)
+        await stores.pipeline.send("ZADD", stores.shards.home.threads, now_us, thread_id)
     await build_indexes(stores.pipeline, shards_of(stores.keys), show_nothing)
     assert await found(stores, metadata={"owner": "dora"}) == 600
     assert await problems(stores) == []
@@ -119,7 +125,7 @@ CORRUPTIONS: Final = {
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 async def test_the_check_finds_and_repairs_what_is_wrong(stores: Stores, corruption: str) -> None:
     thread_id, *_ = await store_threads(stores, 3)
-    keys = stores.keys
+    keys = stores.shards.home
     names = {
         "id": thread_id,
         "term": keys.threads_with(metadata_terms({"owner": '"ann"'})),
@@ -136,7 +142,7 @@ async def test_the_check_finds_and_repairs_what_is_wrong(stores: Stores, corrupt
 
 
 async def test_a_thread_that_changes_during_the_check_is_not_indexed_by_its_old_terms(stores: Stores) -> None:
-    thread = (await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0]
+    thread = (await stores.threads.create_or_get(stores.new_thread_id(), {"owner": "ann"}))[0]
     read_us = str(await stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "updated_us"), "ascii")
     await stores.threads.patch(thread.thread_id, {"owner": "bo"})
     old = (thread.thread_id, read_us, metadata_terms({"owner": '"ann"'}), "")
@@ -146,6 +152,7 @@ async def test_a_thread_that_changes_during_the_check_is_not_indexed_by_its_old_
 
 
 @pytest.mark.processes
+@pytest.mark.one_shard("the command that it kills has one shard")
 async def test_a_repair_that_was_killed_continues(
     stores: Stores, valkey_url: str, keys: Keys, pipeline: Pipeline, tmp_path: Path
 ) -> None:

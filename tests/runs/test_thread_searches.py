@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -332,6 +333,7 @@ async def test_no_index_names_a_thread_that_left_it(stores: Stores) -> None:
         assert await stores.pipeline.send("KEYS", f"{shard.threads}*") == []
 
 
+@pytest.mark.one_shard("it counts what is read of one index")
 async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) -> None:
     """An order by creation needs no walk past all newer threads: what changed before was created before."""
     old = [(await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0].thread_id for _ in range(30)]

@@ -19,7 +19,7 @@ async def test_given_metadata_replaces_the_metadata_of_the_source_in_a_copy(
 ) -> None:
     source = new_id()
     await stores.threads.create_or_get(source, {"owner": "ann", "secret": "of ann"})
-    copy = await stores.threads.copy(source, new_id(), token="t", metadata=metadata)
+    copy = await stores.threads.copy(source, stores.shards.id_beside(source, new_id()), token="t", metadata=metadata)
     assert copy.metadata == ({"owner": "ann", "secret": "of ann"} if metadata is None else metadata)
     assert (await stores.threads.get(copy.thread_id)).metadata == copy.metadata
 
@@ -39,14 +39,18 @@ async def test_the_time_to_live_of_a_thread_is_stored_exactly(stores: Stores, mi
     assert int(now[0]) + minutes * 60 - 30 < int(expires_us) / 1e6 < int(now[0]) + minutes * 60 + 30
 
 
+@pytest.mark.one_queue
 async def test_busy_threads_do_not_block_the_retention_of_later_threads(stores: Stores) -> None:
-    busy, idle = [(await stores.threads.create_or_get(new_id(), {}, ttl=ThreadTtl(60)))[0].thread_id for _ in range(2)]
+    busy, idle = [
+        (await stores.threads.create_or_get(stores.new_thread_id(), {}, ttl=ThreadTtl(60)))[0].thread_id
+        for _ in range(2)
+    ]
     await stores.create_run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
-        await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
+        await stores.pipeline.send("ZADD", stores.shards.home.threads_due, "XX", due_ms, thread_id)
     rounds = [await ThreadShardScripts(stores.pipeline, stores.shards.home).sweep(1) for _ in range(2)]
     assert [(each.deleted, each.busy) for each in rounds] == [([], 1), ([idle], 0)]
-    assert await stores.pipeline.send("ZRANGE", stores.keys.threads_due, 0, -1) == [busy.encode()]
+    assert await stores.pipeline.send("ZRANGE", stores.shards.home.threads_due, 0, -1) == [busy.encode()]
 
 
 async def test_the_latest_state_writes_are_stored_for_followers(

@@ -21,6 +21,8 @@ from slipway.runs.suspect_slots import SuspectSlots
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run
 from tests.runs.versioned_workers import GRAPH, VersionedWorker, worker_of
 
+pytestmark = pytest.mark.one_queue
+
 OLD, NEW = "a" * 16, "b" * 16
 
 
@@ -52,8 +54,8 @@ async def test_the_first_claim_pins_the_thread_and_the_run_records_version_and_b
 
 async def queues(stores: Stores) -> list[bytes]:
     """The names of all queues that have jobs."""
-    names = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:queue:*")
-    return [name for name in names if name.decode() != stores.keys.named("waiting_workers")]
+    names = await stores.pipeline.send("KEYS", f"{stores.shards.home.prefix}:queue:*")
+    return [name for name in names if name.decode() != stores.shards.home.named("waiting_workers")]
 
 
 async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_it(stores: Stores) -> None:
@@ -67,7 +69,7 @@ async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_i
     assert (await old.wakes(), await new.wakes()) == (1, 0), "the lane wakes a worker that serves it"
     (claimed,) = await old.claim()
     assert (claimed.run_id, claimed.version) == (run.run_id, "1")
-    assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
+    assert await stores.pipeline.send("EXISTS", stores.shards.home.version_lanes) == 0
     assert await stores.pipeline.send("HEXISTS", stores.keys.run(run.run_id), "lane") == 0
     assert (await old.wakes(), await new.wakes()) == (0, 0)
 
@@ -338,7 +340,7 @@ async def test_the_doctor_finds_a_lane_that_workers_do_not_read(stores: Stores) 
     assert await new.claim() == []
     arguments: dict[str, Any] = {"container": "", "parked": False, "repair": True, "lease_ms": LEASE_MS}
     assert await health.doctor(stores.shards.home, "thread", [run.thread_id], **arguments) == []
-    await stores.pipeline.send("DEL", stores.keys.version_lanes)
+    await stores.pipeline.send("DEL", stores.shards.home.version_lanes)
     assert await health.doctor(stores.shards.home, "thread", [run.thread_id], **arguments) == [
         ("queued_without_job", run.run_id)
     ]
@@ -358,7 +360,7 @@ async def test_the_doctor_removes_the_job_of_a_run_that_is_over_from_its_lane(st
         ("job_without_run", f"{run.run_id}:1")
     ]
     assert await VersionScripts(stores.pipeline, stores.shards).refresh_lanes() == []
-    assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
+    assert await stores.pipeline.send("EXISTS", stores.shards.home.version_lanes) == 0
 
 
 async def test_the_workload_counts_what_waits_in_lanes(stores: Stores) -> None:
@@ -481,7 +483,7 @@ async def test_an_inline_run_waits_for_a_worker_if_its_process_does_not_serve_it
 
 async def test_a_copied_thread_keeps_the_version(stores: Stores) -> None:
     thread_id = await pinned_thread(stores, await worker_of(stores, "1", schema=OLD))
-    copy = await stores.threads.copy(thread_id, new_id(), token="t")
+    copy = await stores.threads.copy(thread_id, stores.shards.id_beside(thread_id, new_id()), token="t")
     assert (copy.version, copy.schema) == ("1", OLD)
 
 

@@ -37,11 +37,12 @@ async def test_the_last_worker_of_a_host_deletes_the_record(
 ) -> None:
     health = WorkerHealth(pipeline, shards_of(keys), OWN)
     await health.psetex(health.key, 60_000, b"alive")
-    await pipeline.send("ZADD", keys.workers, 1, live)
+    await pipeline.send("ZADD", shards_of(keys).processes.workers, 1, live)
     await health.delete(health.key)
     assert bool(await pipeline.send("EXISTS", health.key)) is is_kept
 
 
+@pytest.mark.one_shard("its settings have one shard")
 @pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 async def test_arq_finds_the_record_of_this_host(
     valkey_url: str, pipeline: Pipeline, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,9 +66,10 @@ async def test_arq_finds_the_record_of_this_host(
 
 
 async def test_due_jobs_of_both_queues_are_counted(pipeline: Pipeline, keys: Keys) -> None:
-    await pipeline.send("ZADD", keys.queue, 1, "a:1", 1, "b:1")
-    await pipeline.send("ZADD", keys.suspect_queue, 1, "c:2")
-    assert await WorkerHealth(pipeline, shards_of(keys), OWN).zcard(keys.queue) == 3
+    home = shards_of(keys).home
+    await pipeline.send("ZADD", home.queue, 1, "a:1", 1, "b:1")
+    await pipeline.send("ZADD", home.suspect_queue, 1, "c:2")
+    assert await WorkerHealth(pipeline, shards_of(keys), OWN).zcard(home.queue) == 3
 
 
 async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(

@@ -45,7 +45,7 @@ class VersionedWorker:
 
     async def wakes(self) -> int:
         """How often it was woken since it was asked last."""
-        await self.stores.pipeline.send("PUBLISH", self.stores.keys.control(self.name), "end")
+        await self.stores.pipeline.send("PUBLISH", self.stores.shards.home.control(self.name), "end")
         await wait_until(lambda: b"end" in self.messages)
         wakes = [each for each in self.messages if each in (b"wake", b"wake last")]
         self.messages.clear()
@@ -77,7 +77,7 @@ async def worker_of(
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})
     messages: list[bytes | None] = []
     worker = VersionedWorker(stores, f"host:1:{group}", serves, group, messages)
-    await stores.subscriber.subscribe(stores.keys.control(worker.name), messages.append)
+    await stores.subscriber.subscribe(stores.shards.home.control(worker.name), messages.append)
     await VersionScripts(stores.pipeline, stores.shards).register(versions, serves=serves, group=group)
     await stores.queues[0].renew_leases([], lease_ms=LEASE_MS, claims_as=f"{group} {worker.name}")
     return worker
