@@ -90,7 +90,7 @@ async def test_a_run_that_does_not_fit_waits_and_an_attempt_that_was_interrupted
     first, second = await small.create_run(), await small.create_run()
     await fill(small, 300_000, expected=200_000)
 
-    due_in_ms, claimed, near, _ = await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
+    due_in_ms, claimed, near, *_ = await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
     assert {run["run_id"].decode() for run in claimed} == {interrupted.run_id, first.run_id}
     assert near
     assert due_in_ms is not None

@@ -41,6 +41,7 @@ from slipway.redis.shards import Shards
 from slipway.runs.admission import shards_on_a_server
 from slipway.runs.control_channels import ControlChannels
 from slipway.runs.crash_suspects import CrashSuspects
+from slipway.runs.group_exchange import GroupExchange
 from slipway.runs.queue_scripts import QueueScripts, waiting_member
 from slipway.runs.record import Run, has_large_options, run_from, run_in_turns
 from slipway.runs.script_results import ClaimResult
@@ -131,7 +132,8 @@ class ClaimingWorker(Worker):
         self._held_slots = 0
         """Free slots for which claims are in progress."""
         self._claims: set[asyncio.Task[None]] = set()
-        self._passing: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._groups = GroupExchange(pipeline, shards)
         self._timers: dict[int, asyncio.TimerHandle] = {}
         """When the next claim of a shard is due, although nobody wakes this worker."""
         self._pauses_s: dict[int, float] = {}
@@ -194,16 +196,23 @@ class ClaimingWorker(Worker):
             self._pass_wake_on(shard)
 
     def _pass_wake_on(self, shard: int) -> None:
-        task = self.loop.create_task(self._try(self._queues[shard].pass_wake_on(self._served.group)))
-        self._passing.add(task)
-        task.add_done_callback(self._passing.discard)
+        self._in_background(self._queues[shard].pass_wake_on(self._served.group))
+
+    def _exchange(self, shard: int, group: str, until_ms: str) -> None:
+        """Exchanges slots of a concurrency group with other shards."""
+        self._in_background(self._groups.exchange(group, [shard], until_ms=until_ms))
+
+    def _in_background(self, call: Awaitable[None]) -> None:
+        task = self.loop.create_task(self._try(call))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _leave(self, shard: int) -> None:
         member = waiting_member(self._served.group, self._worker_id)
         await self._try(self._queues[shard].pass_wake_on(self._served.group, leaves=member))
 
     async def _try(self, call: Awaitable[None]) -> None:
-        """A failure is ignored: the duty `queue_watch` finds jobs that wait."""
+        """A failure is ignored: the duties `queue_watch` and `group_slots` find jobs that wait."""
         with suppress(StoreUnavailable):
             await call
 
@@ -212,7 +221,7 @@ class ClaimingWorker(Worker):
         them."""
         if self._recording is not None:
             self._recording.cancel()
-        for task in (*self._claims, *self._passing, *self.tasks.values()):
+        for task in (*self._claims, *self._background, *self.tasks.values()):
             task.cancel()
         self.tasks.clear()
 
@@ -324,6 +333,8 @@ class ClaimingWorker(Worker):
         )
         if checks_memory and not claimed.near_mark:
             self._check_memory_at[shard] = sent_at + MEMORY_UNCHECKED_S
+        for group, until_ms in claimed.exchanges:
+            self._exchange(shard, group, until_ms)
         for stranded in claimed.stranded:
             log.warning(
                 "run.stranded", waits_for=stranded.waits_for, reason=stranded.reason, **stranded.run.log_fields()

@@ -27,6 +27,7 @@ from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker
 from slipway_workers.duties.budget_events import BudgetEvents
 from slipway_workers.duties.deliveries import Deliveries
+from slipway_workers.duties.group_slots import GroupSlots
 from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.paused_runs import PausedRuns
@@ -57,6 +58,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Traces,  # deletes the spans of runs whose time has passed, or of the oldest ones
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
+    GroupSlots,  # continues exchanges of slots of concurrency groups between shards
     BudgetEvents,  # tells webhook endpoints of budgets, if another process did not
     HookDeliveries,  # finishes deliveries to hooks whose web process has died
     Versions,  # says which versions this worker serves, and which lanes have a live worker

@@ -245,6 +245,23 @@ class Keys:
     def parked_queue(self, group: str) -> str:
         return self._of("parked_queue", group)
 
+    def group_slots(self, group: str) -> str:
+        return self._of("group_slots", group)
+
+    @property
+    def group_exchanges(self) -> str:
+        return self._of("group_exchanges")
+
+    def group_shares(self, group: str) -> str:
+        return self._of("group_shares", group)
+
+    def group_wants(self, group: str) -> str:
+        return self._of("group_wants", group)
+
+    @property
+    def groups_wanted(self) -> str:
+        return self._of("groups_wanted")
+
     def group_runs(self, group: str) -> str:
         return self._of("group_runs", group)
 

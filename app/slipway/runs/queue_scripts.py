@@ -119,12 +119,16 @@ class QueueScripts(ScriptStubs):
             "group": group,
         }
         reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
-        due_in_ms, near_mark, stranded, *runs = reply
+        due_in_ms, near_mark, stranded, exchanges, *runs = reply
         return ClaimResult(
             float(due_in_ms) if due_in_ms else None,
             [fields_of(run) for run in runs],
             near_mark != b"",
             _stranded_runs(stranded) if stranded else (),
+            [
+                (group.decode(), until_ms.decode())
+                for group, until_ms in zip(exchanges[::2], exchanges[1::2], strict=True)
+            ],
         )
 
     async def run_reap(

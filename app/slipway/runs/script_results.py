@@ -140,12 +140,14 @@ class StrandedRun(NamedTuple):
 class ClaimResult(NamedTuple):
     """`due_in_ms` is None if no further job waits. `runs` are the fields of the claimed runs. `near_mark`: memory was
     checked, and is near the high-water mark. `stranded` are runs that were not claimed, and will not be before somebody
-    acts."""
+    acts. `exchanges` are concurrency groups whose slots the worker is to exchange with other shards, each with the
+    `until_ms` of `GroupExchange.exchange`."""
 
     due_in_ms: float | None
     runs: list[Fields]
     near_mark: bool
     stranded: Sequence[StrandedRun] = ()
+    exchanges: Sequence[tuple[str, str]] = ()
 
 
 class ReclaimOutcome(StrEnum):

@@ -18,7 +18,8 @@
 --   matter.
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {run, thread,
 --   graph and trace ('' if nothing is traced) of a run that began to wait for somebody, 'switch' or 'version', its
---   reason, ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with
+--   reason, ...}, {concurrency group, until when only this worker exchanges its slots (ms), ...}, fields of a run,
+--   ...}. The fields of a run whose thread must be moved to the version first end with
 --   `pinned_version` and `pinned_schema`, those of the thread.
 -- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
 --   pause, or its lane.
@@ -28,17 +29,20 @@ local args = cmsgpack.unpack(ARGV[2])
 local startable = args.mark and startable_bytes(args.mark, args.sharing) or nil
 local expected = startable and expected_by_graph()
 local stranded = {} -- runs that began to wait for what they cannot get by waiting
-local reply = {'', startable and 'near' or '', stranded}
+local exchanges = {} -- groups whose slots are to be exchanged with other shards, and until when nobody else does it
+local reply = {'', startable and 'near' or '', stranded, exchanges}
 local remaining = args.limit
 local counts = '' -- pending ones
 local BATCH = 200
 local SUSPECTS_READ = 100
 local LANE_READ = 100
+local EXCHANGE_AGAIN_MS = 1000
 
 -- Most claims find neither delayed jobs nor crash suspects nor lanes, and nothing is switched off. Then none of it is
 -- read.
 local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue'), key('switches'),
-  key('version_lanes')) > 0
+  key('version_lanes'), key('group_exchanges')) > 0
+local exchanges_wait = others_wait
 local anything_off = others_wait and redis.call('EXISTS', key('switches')) == 1
 local queue_may_have_more, lanes_have_more, lanes_wait = true, false, false
 local chooses_version, serves = ARGV[3] ~= '', nil
@@ -60,7 +64,7 @@ end
 -- A job that does not start offers its free slots to the next parked jobs.
 local function offer_concurrency_slots(groups)
   for _, pair in ipairs(groups) do
-    if redis.call('SCARD', key('group_runs', pair[1])) < pair[2] then
+    if has_free_slot(pair[1], pair[2]) then
       requeue_parked_job(pair[1])
       others_wait, queue_may_have_more = true, true
     end
@@ -140,6 +144,9 @@ local function claim(job, score, lane)
   local full = not cancel_action and concurrency_group_at_limit(groups) -- a cancelled run executes no node
   if full then
     redis.call('ZADD', key('parked_queue', full), score, job)
+    keep_slots_before(full, groups)
+    ask_for_group_exchange(full)
+    exchanges_wait = true
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
     offer_concurrency_slots(groups)
     return false
@@ -271,6 +278,14 @@ end
 store_counts(counts)
 if #held > 0 then redis.call('ZADD', key('queue'), unpack(held)) end
 if startable then redis.call('HSET', key('memory'), 'startable', integer_text(startable)) end
+
+if exchanges_wait then
+  local until_ms = integer_text(now_ms + EXCHANGE_AGAIN_MS)
+  for _, group in ipairs(redis.call('ZRANGEBYSCORE', key('group_exchanges'), '-inf', integer_text(now_ms))) do
+    redis.call('ZADD', key('group_exchanges'), until_ms, group)
+    exchanges[#exchanges + 1], exchanges[#exchanges + 2] = group, until_ms
+  end
+end
 
 local may_have_more = lanes_have_more or queue_may_have_more and redis.call('ZCARD', key('queue')) > 0
 if #held == 0 and may_have_more then
