@@ -32,6 +32,8 @@ from tests.environment import bare_environment
 from tests.shards import shards_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.one_shard("data of earlier releases, and the processes that it starts, have one shard")
+
 THIS_RELEASE = version_of("slipway")
 GRAPH = """
 from langgraph.graph import START, StateGraph

@@ -17,7 +17,7 @@ from slipway.progress import show_nothing
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, LayoutRecord
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.record import Phase, new_id
+from slipway.runs.record import Phase
 from slipway.threads.index_check import ThreadIndexCheck
 from slipway.threads.record import STATUSES
 from slipway.threads.scripts import ThreadShardScripts
@@ -130,7 +130,7 @@ async def test_the_check_finds_and_repairs_what_is_wrong(stores: Stores, corrupt
         "id": thread_id,
         "term": keys.threads_with(metadata_terms({"owner": '"ann"'})),
         "other": keys.threads_with(metadata_terms({"owner": '"bo"'})),
-        "unknown": new_id(),
+        "unknown": stores.new_thread_id(),
     }
     names |= {status: keys.threads_with(status) for status in STATUSES}
     names |= {order: getattr(keys, order) for order in ("threads", *ORDERS)}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,6 +41,10 @@ class TwoServers:
     first: Pipeline
     second: Pipeline
     shards: Shards
+
+    @property
+    def servers(self) -> Mapping[str, Pipeline]:
+        return {"first": self.first, "second": self.second}
 
     def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
         return self._of(at or str(args[1])).send(*args, repeatable=repeatable, at=at)

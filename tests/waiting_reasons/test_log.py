@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slipway.graphs.version_choice import VersionChoice
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.script_results import Released, StrandedRun
@@ -10,6 +12,8 @@ from slipway.switches.record import EVERYTHING
 from tests.runs.conftest import LEASE_MS, Stores
 from tests.runs.test_switches import disable, enable
 from tests.runs.versioned_workers import VersionedWorker, worker_of
+
+pytestmark = pytest.mark.one_queue
 
 
 async def stranded_by_a_claim(stores: Stores, worker: VersionedWorker) -> list[StrandedRun]:

@@ -34,6 +34,8 @@ from tests.runs.test_memory import GRAPH, MARK, fill
 from tests.runs.test_switches import disable, stop_at
 from tests.runs.versioned_workers import worker_of
 
+pytestmark = pytest.mark.one_queue
+
 HOSTILE: Final = "\x1b[2J<script>\n" + "n" * 10_000
 ACTION: Final = {"name": "pay", "args": {"amount": 20}, "description": "Pays"}
 
@@ -161,7 +163,7 @@ async def suspected(stores: Stores) -> Run:
 async def without_a_job(stores: Stores) -> Run:
     await live_worker(stores)
     run = await stores.create_run()
-    await stores.pipeline.send("DEL", stores.keys.queue)
+    await stores.pipeline.send("DEL", stores.shards.home.queue)
     return run
 
 
@@ -196,7 +198,7 @@ async def abandoned_by_all(stores: Stores) -> Run:
 
 async def abandoned_after_an_outage(stores: Stores) -> Run:
     run = await abandoned(stores)
-    await stores.pipeline.send("HSET", stores.keys.outage_watch, "grace_until_ms", 10**14)
+    await stores.pipeline.send("HSET", stores.shards.home.outage_watch, "grace_until_ms", 10**14)
     return run
 
 
@@ -228,7 +230,7 @@ async def paused_with_everything(stores: Stores) -> Run:
 
 async def paused_before_a_switch_that_is_on(stores: Stores) -> Run:
     run = await paused_with_everything(stores)
-    await stores.pipeline.send("DEL", stores.keys.switches)
+    await stores.pipeline.send("DEL", stores.shards.home.switches)
     return run
 
 
@@ -521,6 +523,7 @@ def test_the_page_explains_every_reason() -> None:
     assert set(re.findall(r"^\| `([a-z_]+)` \| (?:`|ended)", page, re.MULTILINE)) >= {each.value for each in WaitsFor}
 
 
+@pytest.mark.one_shard("it is about the room of one shard")
 async def test_a_run_without_room_in_redis_says_how_much_it_needs(keys: Keys) -> None:
     async with (
         server("--maxmemory", "25mb", "--maxmemory-policy", "noeviction") as valkey,

@@ -212,6 +212,7 @@ async def test_the_webhook_of_a_run_with_two_attempts_is_called_once(
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_a_failing_webhook_is_called_ten_times_with_the_same_id_and_bytes(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
@@ -237,6 +238,7 @@ async def test_a_failing_webhook_is_called_ten_times_with_the_same_id_and_bytes(
     assert len(set(receiver.raw_bodies)) == 1
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_the_pause_between_two_tries_grows(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
@@ -258,6 +260,7 @@ async def test_the_pause_between_two_tries_grows(
 
 
 @pytest.mark.parametrize("sent", ["HTTP/1.1 200 OK\r\n", ""], ids=["a part of the response", "nothing"])
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_the_lease_outlasts_the_longest_try(
     sdk: LangGraphClient,
     served: Served,
@@ -305,6 +308,7 @@ async def test_gone_ends_the_delivery(
     assert problem == "HTTP 410: the receiver wants no further webhook"
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_a_delivery_of_a_dead_worker_is_claimed_again(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
@@ -322,6 +326,7 @@ async def test_a_delivery_of_a_dead_worker_is_claimed_again(
     assert await is_delivered(served, run["run_id"])
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_a_claim_returns_at_most_the_limit(pipeline: Pipeline, keys: Keys) -> None:
     for queue, name in ((keys.deliveries, "a"), (keys.internal_deliveries, "b"), (keys.internal_deliveries, "c")):
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
@@ -348,6 +353,7 @@ async def test_a_worker_that_stops_completes_its_tries(
     assert len(receiver.bodies) == 1
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_the_outcome_of_a_webhook_is_not_stored_in_a_later_run_with_the_same_id(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys
 ) -> None:

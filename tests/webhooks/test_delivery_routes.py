@@ -142,6 +142,7 @@ async def test_deliveries_are_listed_by_each_condition(
     assert answer == {"replayed": 0, "in_progress": 0, "next": None}
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_dead_letters_of_a_time_range_are_replayed(
     sdk: LangGraphClient,
     client: httpx.AsyncClient,

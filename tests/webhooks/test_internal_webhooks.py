@@ -189,6 +189,7 @@ async def test_a_rollout_is_announced_to_a_path_of_the_host_app(
     await eventually(has_arrived)
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_a_failing_call_is_tried_again(
     ann: LangGraphClient, served: Served, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import EXTERNAL
@@ -11,6 +13,7 @@ from tests.metrics.stored_figures import stored_figures
 from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
 
+@pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
 async def test_each_try_is_counted_once_by_its_result(pipeline: Pipeline, keys: Keys) -> None:
     scripts = delivery_scripts(pipeline, keys)
     results: dict[str, TryResult] = {"a": Delivered(), "b": GivenUp("gone"), "c": TriedAgain("late", 60_000)}

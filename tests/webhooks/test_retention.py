@@ -10,6 +10,8 @@ from slipway.runs.delivery_queues import EXTERNAL
 from slipway.webhooks.scripts import Delivered, GivenUp, ReplayOutcome, TryResult
 from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
+pytestmark = pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
+
 
 async def all_keys(pipeline: Pipeline, keys: Keys) -> set[bytes]:
     return set(await pipeline.send("KEYS", f"{keys.prefix}:*"))

@@ -19,6 +19,8 @@ from slipway.webhooks.scripts import (
 )
 from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
+pytestmark = pytest.mark.one_shard("it looks into the queue of deliveries of one shard")
+
 LEASE_MS: Final = 60_000
 FAILED: Final = TargetHealth(answered=False)
 ANSWERED: Final = TargetHealth(answered=True)
