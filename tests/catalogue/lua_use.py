@@ -36,12 +36,14 @@ _WRITES: Final = _FIELD_WRITES | {
 }
 _MEMBER_WRITES: Final = {
     "ZADD",
+    "ZINCRBY",
     "ZREM",
     "ZPOPMIN",
     "ZREMRANGEBYSCORE",
     "ZREMRANGEBYRANK",
     "SADD",
     "SREM",
+    "RPOP",
     "RPUSH",
     "LTRIM",
     "LSET",

@@ -43,6 +43,7 @@ KEYS: Final = {
 _THREAD_SETS: Final = ("threads", "threads_with", "threads_created", "threads_state", "threads_ids")
 _QUEUES: Final = ("queue", "suspect_queue")
 _DELIVERIES: Final = ("deliveries", "internal_deliveries")
+_TARGETS: Final = ("webhook_endpoint", "webhook_origin")
 _ASSISTANT_INDEXES: Final = ("assistants", "assistants_by", "assistants_with", "graph_assistants")
 _CRON_INDEXES: Final = ("crons", "crons_by", "crons_with")
 _REVIEW_INDEXES: Final = ("reviews", "reviews_by_due", "reviews_due", "reviews_of_graph", "reviews_with")
@@ -97,9 +98,22 @@ COMPUTED: Final = {
     ("index_delivery", "set"): ("deliveries_with",),
     ("park_delivery", "queue"): _DELIVERIES,
     ("unpark_deliveries", "queue"): _DELIVERIES,
-    ("free_calls", "record"): ("webhook_endpoint", "webhook_origin"),
-    ("target_answered", "record"): ("webhook_endpoint", "webhook_origin"),
-    ("target_failed", "record"): ("webhook_endpoint", "webhook_origin"),
+    ("free_calls", "record"): _TARGETS,
+    ("free_calls", "calls"): ("delivery_calls",),
+    ("target_failed", "record"): _TARGETS,
+    ("note_outcome", "record"): _TARGETS,
+    ("note_outcome_here", "record"): _TARGETS,
+    **{
+        (f"{script}/{function}", name): (kind,)
+        for script in ("target_enter", "target_leave")
+        for function, name, kind in (
+            ("free_calls", "record", "target"),
+            ("free_calls", "calls", "target_calls"),
+            ("target_failed", "record", "target"),
+            ("note_outcome", "record", "target"),
+        )
+        if script == "target_leave" or function == "free_calls"
+    },
     ("delete_delivery", "set"): ("deliveries_with",),
     ("delivery_queue", "run"): ("run", "delivery"),
     ("checkpoint_copy", "ARGV[1] .. member"): _WRITES,

@@ -13,7 +13,6 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 
 SHARDS: Final = 8
-HEALTH: Final = frozenset({b"failures", b"failing_since_us", b"open_until_us"})
 
 
 @pytest.fixture
@@ -49,9 +48,7 @@ async def records_in(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     subscriptions = await fields(f"{keys.prefix}:webhook_subscriptions")
     found["subscriptions"] = {name: sorted(entries.split()) for name, entries in subscriptions.items()}
     for key in await names_in(pipeline, keys, ":webhook_endpoint:*"):
-        endpoint = await fields(key.decode())
-        name = key.decode().removeprefix(keys.prefix)
-        found[name] = {field: value for field, value in endpoint.items() if field not in HEALTH}
+        found[key.decode().removeprefix(keys.prefix)] = await fields(key.decode())
     return found
 
 

@@ -29,13 +29,13 @@ from slipway.webhook_endpoints.record import Endpoint, State
 from slipway.webhook_endpoints.scripts import EndpointScripts
 from slipway.webhook_endpoints.store import EndpointChange, EndpointStore
 from slipway.webhooks.scripts import (
-    ClaimedDelivery,
     Delivered,
     DeliveryScripts,
     GivenUp,
     TargetHealth,
     TriedAgain,
 )
+from slipway.webhooks.target_scripts import ClaimedDelivery
 from tests.shared_records.conftest import SHARDS, all_records, version
 from tests.shared_records.sharded_runs import ShardedRuns
 from tests.webhooks.delivery_scripts import LIMITS, settled
@@ -148,7 +148,7 @@ class Hooks:
 
     def __init__(self, runs: ShardedRuns) -> None:
         self.store = EndpointStore(EndpointScripts(runs.pipeline, runs.shards), Clock(), lambda url: None, ["steps"])
-        self.deliveries = DeliveryScripts(runs.pipeline, runs.shards, LIMITS)
+        self.deliveries = DeliveryScripts(runs.pipeline, runs.shards, LIMITS, look_every_ms=0)
 
     async def add(self, *types: str) -> Endpoint:
         change = EndpointChange(url="https://hooks.example.com/", types=types, concurrency=64)
@@ -238,9 +238,9 @@ async def test_enabling_forgets_the_failures_of_all_shards(runs: ShardedRuns) ->
     await runs.create(6)
     for each in await hooks.claim():
         await settled(hooks.deliveries, each.delivery_id, 1, TriedAgain("HTTP 500", 1000), TargetHealth(answered=False))
-    assert (await hooks.store.get(endpoint.endpoint_id)).failures == 1
+    assert (await hooks.store.get(endpoint.endpoint_id)).failures == 2
     await hooks.store.update(endpoint.endpoint_id, EndpointChange(description="slow"), by="ann")
-    assert (await hooks.store.get(endpoint.endpoint_id)).failures == 1, "another change keeps them"
+    assert (await hooks.store.get(endpoint.endpoint_id)).failures == 2, "another change keeps them"
     await hooks.store.enable(endpoint.endpoint_id, by="ann")
     assert (await hooks.store.get(endpoint.endpoint_id)).failures == 0
     await all_records(runs.pipeline, runs.shards)

@@ -119,13 +119,14 @@ class WorkerProcess:
             high_water=settings.redis_high_water,
         )
         self._start_authorization = StartAuthorization(services)
-        self._duties = {kind: kind(services) for kind in DUTIES}
+        self._duties = [kind(services) for kind in DUTIES]
+        (self._deliveries,) = (duty for duty in self._duties if isinstance(duty, Deliveries))
         self._arq_jobs = None if services.arq is None else ArqJobs(services.arq, self._report_arq_fault)
 
     def background(self) -> tuple[Background, ...]:
         """What works from the start of the process to the end of its drain."""
         claims = Background("claims", self.claims.async_run, self._drain_runs)
-        duties = [Background(duty.name, duty.run) for duty in self._duties.values()]
+        duties = [Background(duty.name, duty.run) for duty in self._duties]
         if self._arq_jobs is None:
             return claims, *duties
         return claims, Background("arq jobs", self._arq_jobs.async_run, self._arq_jobs.drain), *duties
@@ -181,7 +182,7 @@ class WorkerProcess:
         finally:
             self.executions.close(execution)
             if run.options.webhook:
-                self._duties[Deliveries].run_soon()
+                self._deliveries.webhook_is_due(run.run_id)
 
 
 def _ignore_reply(reply: asyncio.Future[Any]) -> None:

@@ -430,6 +430,18 @@ class Keys:
     def delivery_calls(self, target: str) -> str:
         return self._of("delivery_calls", target)
 
+    def target(self, target: str) -> str:
+        return self._of("target", target)
+
+    def target_calls(self, target: str) -> str:
+        return self._of("target_calls", target)
+
+    def target_waiting(self, target: str) -> str:
+        return self._of("target_waiting", target)
+
+    def delivery_looks(self, queues: str) -> str:
+        return self._of("delivery_looks", queues)
+
     def parked_deliveries(self, target: str) -> str:
         return self._of("parked_deliveries", target)
 

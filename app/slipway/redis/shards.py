@@ -86,7 +86,11 @@ class Shards:
 
     def of_delivery(self, delivery_id: str) -> Keys:
         """The keys of the shard of a delivery: that of the run in its id, or of the run whose last digits it has."""
-        return self.of_run(delivery_id.partition("@")[0])
+        return self.threads[self.number_of_delivery(delivery_id)]
+
+    def number_of_delivery(self, delivery_id: str) -> int:
+        """The number of the shard of a delivery."""
+        return self.number_of_run(delivery_id.partition("@")[0])
 
     def of_kind(self, kind: Shard) -> Keys:
         """The keys of a kind of records that has one shard."""
@@ -124,6 +128,10 @@ class Shards:
     @property
     def limits(self) -> Keys:
         return self.of_kind(Shard.LIMITS)
+
+    @property
+    def targets(self) -> Keys:
+        return self.of_kind(Shard.TARGETS)
 
     @property
     def encryption(self) -> Keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -94,34 +94,6 @@ class Endpoint:
             "failing_since": _iso_or_none(self.failing_since_us),
             "paused_until": _iso_or_none(self.open_until_us),
         }
-
-
-HEALTH_FIELDS: Final = ("failures", "failing_since_us", "open_until_us")
-"""The fields of the record that each shard has for itself, in the order of `Health`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the calls of an endpoint end for the deliveries of one shard. The members are those of `Endpoint`."""
-
-    failures: int
-    failing_since_us: int | None
-    open_until_us: int | None
-
-
-def with_health(endpoint: Endpoint, others: Sequence[Health]) -> Endpoint:
-    """The endpoint as the first shard has it, with its health in the others too: the most failures in a row, since the
-    first of them, and until no shard waits with its calls."""
-    since = [each.failing_since_us for each in others if each.failing_since_us is not None]
-    until = [each.open_until_us for each in others if each.open_until_us is not None]
-    since += [] if endpoint.failing_since_us is None else [endpoint.failing_since_us]
-    until += [] if endpoint.open_until_us is None else [endpoint.open_until_us]
-    return replace(
-        endpoint,
-        failures=max([endpoint.failures, *(each.failures for each in others)]),
-        failing_since_us=min(since, default=None),
-        open_until_us=max(until, default=None),
-    )
 
 
 def _iso_or_none(moment_us: int | None) -> str | None:

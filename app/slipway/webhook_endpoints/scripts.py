@@ -12,7 +12,7 @@ from slipway.redis.script_source import load
 from slipway.redis.shared_records import SharedRecordStubs
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.serialization.json_encoding import dumps
-from slipway.webhook_endpoints.record import HEALTH_FIELDS, Endpoint, Health, State, endpoint_from, with_health
+from slipway.webhook_endpoints.record import Endpoint, State, endpoint_from
 from slipway.webhook_endpoints.signing_keys import stored_keys
 
 _SAVE: Final = load("webhook_endpoint_save")
@@ -37,19 +37,28 @@ class ChangedMeanwhile:
 
 class EndpointScripts(SharedRecordStubs):
     """The webhook endpoints of the deployment: shared records, which the first shard decides. Each method takes one
-    round trip; a change takes those of the copies too. Each shard stores how its own calls of an endpoint end."""
+    round trip; a change takes those of the copies too. With several shards, the shard of the targets stores how calls
+    of an endpoint end: a change of an endpoint takes one more round trip to it."""
 
     async def read(self, endpoint_id: str) -> Endpoint | None:
-        """The endpoint, with its health in all shards."""
-        flat, *others = await asyncio.gather(
+        """The endpoint, with its health."""
+        flat, health = await asyncio.gather(
             self._pipeline.send("HGETALL", self._keys.webhook_endpoint(endpoint_id), repeatable=True),
-            *(self._health(keys.webhook_endpoint(endpoint_id)) for keys in self._shards.threads[1:]),
+            self._health(endpoint_id),
         )
-        return with_health(endpoint_from(endpoint_id, fields_of(flat)), others) if flat else None
+        return endpoint_from(endpoint_id, fields_of(flat) | health) if flat else None
 
-    async def _health(self, key: str) -> Health:
-        failures, since_us, until_us = await self._pipeline.send("HMGET", key, *HEALTH_FIELDS, repeatable=True)
-        return Health(int(failures or 0), since_us and int(since_us), until_us and int(until_us))
+    async def _health(self, endpoint_id: str) -> dict[str, bytes]:
+        """The fields of the endpoint's health that its own record has not."""
+        if not self._shards.tagged:
+            return {}
+        return fields_of(
+            await self._pipeline.send("HGETALL", self._shards.targets.target(endpoint_id), repeatable=True)
+        )
+
+    async def _forget_health(self, endpoint_id: str) -> None:
+        if self._shards.tagged:
+            await self._pipeline.send("DEL", self._shards.targets.target(endpoint_id), repeatable=True)
 
     async def ids(self) -> list[str]:
         """All of them, the oldest first."""
@@ -63,6 +72,9 @@ class EndpointScripts(SharedRecordStubs):
         `request` is a random text, by which the script recognises a repetition."""
         fields, deleted = _stored(endpoint)
         enabled = endpoint.state is State.ENABLED
+        resets_health = enabled and endpoint.failures == 0
+        if resets_health and not create:
+            await self._forget_health(endpoint.endpoint_id)
         arguments = self._args(
             endpoint_id=endpoint.endpoint_id,
             create=create,
@@ -73,7 +85,7 @@ class EndpointScripts(SharedRecordStubs):
             for_owner=endpoint.for_owner,
             entry=endpoint.entry if enabled else None,
             names=endpoint.names,
-            resets_health=True if enabled and endpoint.failures == 0 else None,
+            resets_health=resets_health or None,
             most=MOST_ENDPOINTS,
             most_of_owner=MOST_OF_AN_OWNER,
         )
@@ -81,7 +93,8 @@ class EndpointScripts(SharedRecordStubs):
         match reply[0]:
             case b"ok":
                 await self._copy()
-                return endpoint_from(endpoint.endpoint_id, fields_of(reply[1]))
+                health = await self._health(endpoint.endpoint_id)
+                return endpoint_from(endpoint.endpoint_id, fields_of(reply[1]) | health)
             case b"most":
                 return TooMany(int(reply[1]))
             case b"changed":
@@ -93,6 +106,7 @@ class EndpointScripts(SharedRecordStubs):
         if not await self._pipeline.run(_REMOVE, [], self._args(endpoint_id=endpoint_id)):
             return False
         await self._copy()
+        await self._forget_health(endpoint_id)
         return True
 
     async def test(self, endpoint: Endpoint, by: str) -> str | None:

@@ -15,7 +15,7 @@ from slipway.webhooks.delivery_summary import FIELDS, DeliveryState, DeliverySum
 
 @dataclass(frozen=True, slots=True)
 class StoredTarget:
-    """The health of the endpoint, or of the origin that a run names, as `delivery_targets.lua` stores it."""
+    """The health of the endpoint, or of the origin that a run names, as `target_breaker.lua` stores it."""
 
     url: str | None
     """Of the endpoint; None if it was deleted, and for an origin."""
@@ -58,8 +58,7 @@ class TargetReads:
         return None if url is None else (owner or b"").decode()
 
     async def target(self, delivery_id: str, fields: Fields) -> StoredTarget | None:
-        """The target of a delivery; None if nothing limits its calls. Its health is that in the shard of the
-        delivery."""
+        """The target of a delivery; None if nothing limits its calls."""
         keys = self._shards.of_delivery(delivery_id)
         if "endpoint_id" in fields:
             target = fields["endpoint_id"].decode()
@@ -69,11 +68,11 @@ class TargetReads:
             target, key = f"origin:{origin}", keys.webhook_origin(origin)
         else:
             return None
-        names = ("url", "disabled_reason", "failures", "failing_since_us", "open_until_us")
-        parked = keys.parked_deliveries(target)
-        (url, reason, failures, since, until), score = await asyncio.gather(
-            self._pipeline.send("HMGET", key, *names, repeatable=True),
-            self._pipeline.send("ZSCORE", parked, delivery_id, repeatable=True),
+        health = self._shards.targets.target(target) if self._shards.tagged else key
+        (url, reason), (failures, since, until), score = await asyncio.gather(
+            self._pipeline.send("HMGET", key, "url", "disabled_reason", repeatable=True),
+            self._pipeline.send("HMGET", health, "failures", "failing_since_us", "open_until_us", repeatable=True),
+            self._pipeline.send("ZSCORE", keys.parked_deliveries(target), delivery_id, repeatable=True),
         )
         return StoredTarget(
             url=None if url is None else url.decode(),

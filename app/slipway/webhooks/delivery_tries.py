@@ -43,7 +43,6 @@ from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, keys_of
 from slipway.webhooks.retry_schedule import retry_pause_ms, wish_ms_of
 from slipway.webhooks.scripts import (
-    ClaimedDelivery,
     Delivered,
     DeliveryScripts,
     GivenUp,
@@ -53,6 +52,7 @@ from slipway.webhooks.scripts import (
 )
 from slipway.webhooks.signing import signature_headers
 from slipway.webhooks.spans import span_of_try, traced_run_of, webhook_span
+from slipway.webhooks.target_scripts import ClaimedDelivery
 from slipway.webhooks.try_record import TryRecord
 from slipway.webhooks.urls import NoAddress
 

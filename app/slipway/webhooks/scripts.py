@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from slipway.indexes.scripts import Index, IndexWalk
-from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.reachable_shards import from_reachable
@@ -18,7 +18,10 @@ from slipway.redis.script_stubs import arguments_for
 from slipway.redis.shards import Shards
 from slipway.redis.shared_records import SharedRecordStubs
 from slipway.runs.delivery_queues import DeliveryQueue
+from slipway.webhooks.claim_shards import LOOK_EVERY_MS, ClaimShards
 from slipway.webhooks.limits import Limits
+from slipway.webhooks.shared_targets import SharedTargets
+from slipway.webhooks.target_scripts import ClaimedDelivery, TargetScripts
 from slipway.webhooks.try_record import MOST_RECORDS, TryRecord
 
 _DELIVERY_CLAIM = load("delivery_claim")
@@ -31,8 +34,11 @@ _DELIVERY_SEARCH = load("delivery_search")
 
 _MOST_CHECKS: Final = 1000
 """How many entries of the queues one claim reads: about 10 ms of Redis, if all must be parked."""
-_FIRST_SHARD_DISABLES: Final = 2
-"""The reply to a settled try after which the first shard must disable the endpoint."""
+_MOST_ROUNDS: Final = 16
+"""How many round trips to shards one claim makes, and one for each shard: they may have more than their part, and calls
+may not be let in."""
+_TARGETS_SHARD_COUNTS: Final = 2
+"""The reply to a settled try that the shard of the targets must count."""
 _DISABLE_FAILURES: Final = 10
 """An endpoint with fewer failures in a row is not disabled, however long ago the first was."""
 
@@ -74,18 +80,6 @@ class TargetHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedDelivery:
-    """The record of a delivery, and what the claim read of its endpoint (empty if it has none)."""
-
-    fields: Fields
-    endpoint: Fields
-
-    @property
-    def delivery_id(self) -> str:
-        return self.fields["delivery_id"].decode()
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """`stored`: False if a later try has started, so that nothing was stored. `disabled`: why the endpoint was disabled
     now."""
@@ -105,27 +99,36 @@ class ReplayOutcome(StrEnum):
 class DeliveryScripts:
     """The deliveries of all shards. A method takes one round trip to the shard of its delivery, unless it says more."""
 
-    def __init__(self, pipeline: Pipeline, shards: Shards, limits: Limits) -> None:
+    def __init__(self, pipeline: Pipeline, shards: Shards, limits: Limits, look_every_ms: int = LOOK_EVERY_MS) -> None:
         self._pipeline, self._shards, self._limits = pipeline, shards, limits
         self._endpoints = EndpointDisabling(pipeline, shards)
-        self._claimed_shards = 0
+        target_scripts = TargetScripts(pipeline, shards)
+        self._claim_shards = ClaimShards(target_scripts, look_every_ms)
+        self._targets = SharedTargets(target_scripts, shards, self._claim_shards)
+
+    def may_be_due(self, run_id: str) -> None:
+        """The next claim looks for deliveries of this run."""
+        self._claim_shards.add(self._shards.number_of_run(run_id))
 
     async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[ClaimedDelivery]:
-        """Claims up to `limit` due deliveries for `lease_ms`; then another process may claim them. One round trip to
-        all shards at once, and more while a shard has more than its part of `limit`. Without the deliveries of shards
-        that do not reply."""
-        if self._shards.count == 1:
+        """Claims up to `limit` due deliveries for `lease_ms`; then another process may claim them. With one shard one
+        round trip. With several: one to the shards that this process looks at now, one to the shard of the targets,
+        and more while shards have more than their part of `limit`, or calls are not let in. Without the deliveries of
+        shards that do not reply."""
+        if not self._shards.tagged:
             return await self._claim_in(0, queues, limit, lease_ms)
         claimed: list[ClaimedDelivery] = []
-        asked = list(range(self._shards.count))
-        while asked and len(claimed) < limit:
+        for _ in range(self._shards.count + _MOST_ROUNDS):
             free = limit - len(claimed)
-            first, part = self._claimed_shards, max(1, free // len(asked))
-            self._claimed_shards += 1  # with few free slots, each call begins with another shard
-            chosen = [asked[(first + i) % len(asked)] for i in range(min(len(asked), free))]
+            chosen = await self._claim_shards.take(queues, free) if free else []
+            if not chosen:
+                break
+            part = max(1, free // len(chosen))
             found = await from_reachable({number: self._claim_in(number, queues, part, lease_ms) for number in chosen})
-            claimed += [each for of_shard in found.values() for each in of_shard]
-            asked = [number for number, of_shard in found.items() if len(of_shard) == part]
+            for number, of_shard in found.items():
+                if len(of_shard) == part:
+                    self._claim_shards.add(number)
+            claimed += await self._targets.enter([each for of_shard in found.values() for each in of_shard], lease_ms)
         return claimed
 
     async def _claim_in(
@@ -151,8 +154,8 @@ class DeliveryScripts:
     async def settle_try(
         self, delivery_id: str, number: int, result: TryResult, record: TryRecord, health: TargetHealth | None
     ) -> Settled:
-        """Stores how the try `number` ended, and what it says about its target (None: nothing). More round trips if an
-        endpoint must be disabled."""
+        """Stores how the try `number` ended, and what it says about its target (None: nothing). With several shards,
+        two round trips, and two more if deliveries wait for the target. More if an endpoint must be disabled."""
         stored: dict[str, str | int | None]
         match result:
             case Delivered():
@@ -163,24 +166,31 @@ class DeliveryScripts:
                 stored = {"outcome": "failed", "problem": problem}
         limits = self._limits
         keep_s = limits.delivered_keep_s if isinstance(result, Delivered) else limits.dead_keep_s
+        told: dict[str, Any] = {
+            "target": None if health is None else "answered" if health.answered else "failed",
+            "target_wait_ms": None if health is None else health.wants_pause_ms,
+            "gone": health is not None and health.gone,
+            "disable_after_us": limits.disable_after_s * 1_000_000 or None,
+            "disable_failures": _DISABLE_FAILURES,
+        }
         arguments = self._args(
             self._shards.of_delivery(delivery_id),
             **stored,
             **{"delivery_id": delivery_id, "try": number},
+            **told,
             most_records=MOST_RECORDS,
             keep_s=keep_s,
-            target=None if health is None else "answered" if health.answered else "failed",
-            target_wait_ms=None if health is None else health.wants_pause_ms,
-            gone=health is not None and health.gone,
             concurrency=limits.concurrency,
-            disable_after_us=limits.disable_after_s * 1_000_000 or None,
-            disable_failures=_DISABLE_FAILURES,
         )
         reply = await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], [*arguments, record.stored(delivery_id)])
-        if reply[0] == _FIRST_SHARD_DISABLES:
-            endpoint_id, reason, revision = (part.decode() for part in reply[1:])
-            return Settled(True, reason if await self._endpoints.disable(endpoint_id, revision, reason) else None)
-        return Settled(bool(reply[0]), reply[1].decode() if len(reply) > 1 else None)
+        if reply[0] != _TARGETS_SHARD_COUNTS:
+            return Settled(bool(reply[0]), reply[1].decode() if len(reply) > 1 else None)
+        target_id, most, revision = (part.decode() for part in reply[1:])
+        reason = await self._targets.leave(target_id, delivery_id, number, int(most), told)
+        if reason is None or not revision or not await self._endpoints.disable(target_id, revision, reason):
+            return Settled(True)
+        self._claim_shards.add(0)  # other endpoints are told there
+        return Settled(True, reason)
 
     async def replay(self, delivery_ids: Sequence[str]) -> list[ReplayOutcome]:
         """Makes deliveries due again, with the same ids and bodies. In the order of the ids."""

@@ -5,7 +5,8 @@ called.
 Deletes deliveries that were kept long enough, once in `SWEEP_EVERY_S`.
 
 Interval: `slipway.webhooks.delivery_tries.INTERVAL_S`; at once when a run with a webhook has ended in this process.
-Who: every worker; a script assigns each delivery to one process at a time, with a lease.
+Who: every worker; a script assigns each delivery to one process at a time, with a lease. With several shards each
+worker looks at a part of them in each round (`slipway.webhooks.claim_shards`).
 Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`slipway.webhooks.delivery_tries`).
 """
 
@@ -49,6 +50,11 @@ class Deliveries(Duty):
                 pass
             self._sweep_at = self._clock.monotonic() + SWEEP_EVERY_S
         return started
+
+    def webhook_is_due(self, run_id: str) -> None:
+        """A run with a webhook has ended: the next round starts at once, and looks for it."""
+        self.tries.scripts.may_be_due(run_id)
+        self.run_soon()
 
     async def close(self) -> None:
         try:

@@ -2,7 +2,8 @@
 
 Interval: `slipway.webhooks.delivery_tries.INTERVAL_S`; at once when a try has ended.
 Who: every web process, if `webhooks.url` of langgraph.json allows internal webhooks; a script assigns each delivery to
-one process at a time, with a lease.
+one process at a time, with a lease. With several shards each process looks at a part of them in each round
+(`slipway.webhooks.claim_shards`).
 Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`slipway.webhooks.delivery_tries`).
 
 A web process calls them without a network, so a route of the host app can use the app's objects in memory and its

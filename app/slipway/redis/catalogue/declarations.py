@@ -53,6 +53,8 @@ class Shard(StrEnum):
     """How often clients asked, and what they have open."""
     LIMITS = "limits"
     """What the runs of all threads together may use: they share it, so it is counted in one place."""
+    TARGETS = "targets"
+    """How many calls the targets of deliveries get, for the deliveries of all shards of threads."""
     MIGRATION = "migration"
     LAYOUT = "layout"
     ENCRYPTION = "encryption"

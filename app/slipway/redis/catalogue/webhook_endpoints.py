@@ -63,13 +63,6 @@ _ENDPOINT_FIELDS: Final = (
         scripts_only=True,
     ),
     Field("request", Encoding.TEXT, "A random text of the last change.", scripts_only=True),
-    Field(
-        "health_reset_us",
-        Encoding.TIME_US,
-        "When the failures were forgotten last, in all shards.",
-        absent="never",
-        scripts_only=True,
-    ),
     *HEALTH_FIELDS,
 )
 

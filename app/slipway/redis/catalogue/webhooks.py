@@ -71,6 +71,13 @@ _DELIVERY_FIELDS: Final = (
         absent="it shows no review",
     ),
     Field("tries_before", Encoding.INTEGER, "How many tries there were before its last replay.", absent="none"),
+    Field(
+        "unparked",
+        Encoding.FLAG,
+        "Whether it may ask for a free call, although others of its target are parked in its shard.",
+        absent="it was not parked, or there is one shard",
+        scripts_only=True,
+    ),
     Field("called_us", Encoding.TIME_US, "When the try in progress was claimed.", absent="no try is in progress"),
     Field("settled_try", Encoding.INTEGER, "The last try whose result was stored.", absent="none", scripts_only=True),
     Field("next_try_us", Encoding.TIME_US, "When the next try is due.", absent="at once, or there is none"),
@@ -163,7 +170,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning=(
             "The deliveries that a target (the id of an endpoint, or `origin:<digest>`) receives now, by the time in "
-            "ms when their claims end."
+            "ms when their claims end, if there is one shard."
         ),
         lifetime="until the last claim ends",
     ),
@@ -191,11 +198,55 @@ KEY_KINDS: Final = (
         RedisType.HASH,
         Shard.THREAD,
         meaning=(
-            "The circuit breaker of an origin that runs name in their own webhooks: the digest of the owner of the "
-            "runs and of scheme, host and port."
+            "The circuit breaker of an origin that runs name in their own webhooks, if there is one shard: the digest "
+            "of the owner of the runs and of scheme, host and port."
         ),
         lifetime="until a call succeeds, or 7 days after the last one failed",
         python_readers=("slipway.webhooks",),
         fields=HEALTH_FIELDS,
+    ),
+    KeyKind(
+        "target",
+        ":target:%s",
+        RedisType.HASH,
+        Shard.TARGETS,
+        meaning=(
+            "The circuit breaker of a target (the id of an endpoint, or `origin:<digest>`) for the deliveries of "
+            "several shards. With one shard it is in `webhook_endpoint` and `webhook_origin`."
+        ),
+        lifetime="until a call succeeds, or 90 days after the last one failed",
+        python_readers=("slipway.webhooks", "slipway.webhook_endpoints"),
+        fields=HEALTH_FIELDS,
+    ),
+    KeyKind(
+        "target_calls",
+        ":target_calls:%s",
+        RedisType.ZSET,
+        Shard.TARGETS,
+        meaning=(
+            "What a target receives now of several shards, as `<number of the try>:<delivery>`, by the time in ms when "
+            "the lease of the call ends."
+        ),
+        lifetime="until the last lease ends",
+    ),
+    KeyKind(
+        "target_waiting",
+        ":target_waiting:%s",
+        RedisType.ZSET,
+        Shard.TARGETS,
+        meaning="The numbers of the shards that have parked deliveries of a target, by the time in µs when they were "
+        "named last for a free call, or since when they wait.",
+        lifetime="2 hours after a delivery was parked",
+    ),
+    KeyKind(
+        "delivery_looks",
+        ":delivery_looks:%s",
+        RedisType.ZSET,
+        Shard.TARGETS,
+        meaning=(
+            "The numbers of the shards of threads, by the time in ms when one of the processes that read these queues "
+            "looked for due deliveries there."
+        ),
+        lifetime="for ever",
     ),
 )

@@ -3,14 +3,17 @@
 --! shard: thread
 --! keys: deliveries internal_deliveries
 -- Claims due deliveries, each for a limited time: if the process dies, they are claimed again. Those whose target has
--- no free call are parked; those of an endpoint that is disabled or deleted become dead letters, and so do those of an
--- endpoint that an earlier release has stored with a path of this deployment: without a user it would have all rights.
+-- no free call are parked; with several shards, `target_enter.lua` decides that after the claim. Those of an endpoint
+-- that is disabled or deleted become dead letters, and so do those of an endpoint that an earlier release has stored
+-- with a path of this deployment: without a user it would have all rights.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `queues` (key kinds, in the order of reading), `limit`, `checks` (entries of
 --   the queues that are read at most), `lease_ms`, `concurrency` (calls of one target at once, where it has no number
 --   of its own), `keep_s` (how long dead letters stay).
 -- Reply: for each delivery a list of its fields, with its name as `delivery_id`, and a list of those of its endpoint.
+--   With several shards also what `delivery_park.lua` needs, if its calls are limited: `target_id`, `target_calls` (the
+--   most at once), `due_ms`, and `lost_us` if a try was claimed that had not ended.
 -- Atomic: The number of tries, the time of the next claim, and the calls of the targets.
 -- Repeatable: No: a repetition claims other deliveries.
 
@@ -35,7 +38,7 @@ end
 local function claim(queue, name, due_ms)
   local delivery = key('delivery', name)
   local fields = redis.call('HMGET', delivery, 'tries', 'endpoint_id', 'webhook_origin', 'called_us', 'enqueued_us',
-    'delivery_state', 'run_id')
+    'delivery_state', 'run_id', 'unparked')
   if not fields[1] then
     redis.call('ZREM', key(queue), name)
     return
@@ -53,9 +56,12 @@ local function claim(queue, name, due_ms)
     if string.sub(stored[2], 1, 1) == '/' then return bury(queue, name, fields, PATH_PROBLEM) end
     endpoint = {'url', stored[2], 'keys', stored[3] or '[]'}
   end
-  local target = fields[2] or fields[3] and 'origin:' .. fields[3]
-  if target then
-    local free, open_until_ms = free_calls(target, args.concurrency)
+  local target = target_of(fields[2], fields[3])
+  if target and not is_only_shard() then
+    if must_wait(target, fields[8]) then return park_behind_others(key(queue), target, name, due_ms) end
+    if fields[8] then redis.call('HDEL', delivery, 'unparked') end
+  elseif target then
+    local free, open_until_ms = free_calls_here(target, args.concurrency)
     if free == 0 then return park_delivery(key(queue), target, name, due_ms, open_until_ms) end
     redis.call('ZADD', key('delivery_calls', target), integer_text(now_ms + args.lease_ms), name)
     redis.call('PEXPIRE', key('delivery_calls', target), args.lease_ms)
@@ -66,9 +72,15 @@ local function claim(queue, name, due_ms)
   redis.call('ZADD', key(queue), integer_text(now_ms + args.lease_ms), name)
   local record = redis.call('HGETALL', delivery)
   local trace = fields[2] and fields[7] and redis.call('HGET', key('run', fields[7]), 'trace')
-  if trace then record[#record + 1], record[#record + 2] = 'trace', trace end
-  record[#record + 1] = 'delivery_id'
-  record[#record + 1] = name
+  local function add(field, value) record[#record + 1], record[#record + 2] = field, value end
+  if trace then add('trace', trace) end
+  add('delivery_id', name)
+  if target and not is_only_shard() then
+    add('target_id', target)
+    add('target_calls', most_calls(target, args.concurrency))
+    add('due_ms', due_ms)
+    if fields[4] then add('lost_us', fields[4]) end
+  end
   claimed[#claimed + 1] = {record, endpoint}
 end
 

@@ -1,4 +1,4 @@
---! needs: clock deliveries delivery_targets keys metrics shared_records webhook_subscriptions
+--! needs: clock deliveries delivery_targets keys metrics webhook_subscriptions
 --! repeatable: yes
 --! shard: thread
 -- Stores how a try to deliver a webhook ended.
@@ -10,8 +10,9 @@
 --   is not tried again), `target` (`answered` or `failed`; nil if the try says nothing about it), `target_wait_ms` (for
 --   so long the target wants no call, or nil), `concurrency`, `gone` (whether the endpoint must be disabled),
 --   `disable_after_us` and `disable_failures` (when a failing endpoint is disabled); the record of the try.
--- Reply: {1}, and if the endpoint was disabled the reason; {2, the endpoint, the reason, the revision of
---   this copy} if the first shard must disable it; {0} if a later try has started.
+-- Reply: {1}, and if the endpoint was disabled the reason; with several shards, if calls of the target are limited: {2,
+--   the target, its calls at once, the revision of the endpoint's copy, empty if it is not enabled}, for
+--   `target_leave.lua`; {0} if a later try has started.
 -- Atomic: The delivery, its queue, its target, and the run's fields about its webhook, if the run still exists.
 -- Repeatable: Yes: the repetition changes nothing.
 
@@ -20,33 +21,28 @@ local delivery = key('delivery', args.delivery_id)
 local fields = redis.call('HMGET', delivery, 'tries', 'run_id', 'created_us', 'endpoint_id', 'webhook_origin',
   'delivery_state', 'enqueued_us', 'settled_try')
 if fields[1] ~= tostring(args.try) then return {0} end
-if fields[8] == fields[1] then return {1} end
+local target = target_of(fields[4], fields[5])
 
-local function settle_target(target)
-  redis.call('ZREM', key('delivery_calls', target), args.delivery_id)
-  redis.call('ZREM', key('parked_deliveries', target), args.delivery_id) -- if this process was suspended
-  local reason
-  if args.target == 'answered' then
-    target_answered(target)
-  elseif args.target == 'failed' then
-    local failures, since_us = target_failed(target, args.target_wait_ms)
-    local failing_us = now_us - since_us
-    if args.disable_after_us and failures >= args.disable_failures and failing_us >= args.disable_after_us then
-      reason = 'its calls have failed for ' .. math.floor(failing_us / 3600000000) .. ' hours'
-    end
-  end
-  if args.gone then reason = 'it responded 410 Gone' end
-  local revision, disabled
-  if reason and fields[4] and is_first_shard() then
-    disabled = disable_endpoint(fields[4], reason)
-  elseif reason and fields[4] then
-    local state
+-- What the shard of the targets needs to know.
+local function told_target()
+  local state, revision
+  if fields[4] then
     state, revision = unpack(redis.call('HMGET', key('webhook_endpoint', fields[4]), 'state', 'revision'))
-    disabled = state == 'enabled'
   end
-  unpark_deliveries(target, args.concurrency)
-  return disabled and (revision and {2, fields[4], reason, revision} or {1, reason})
+  return {2, target, most_calls(target, args.concurrency), state == 'enabled' and revision or ''}
 end
+
+local function settle_target()
+  redis.call('ZREM', key('parked_deliveries', target), args.delivery_id) -- if this process was suspended
+  if not is_only_shard() then return told_target() end
+  redis.call('ZREM', key('delivery_calls', target), args.delivery_id)
+  local reason = note_outcome_here(target, args)
+  local disabled = reason and fields[4] and disable_endpoint(fields[4], reason)
+  unpark_for_free_calls(target, args.concurrency)
+  return disabled and {1, reason} or {1}
+end
+
+if fields[8] == fields[1] then return target and not is_only_shard() and told_target() or {1} end
 
 local queue, enqueued_us, state = key(delivery_queue(delivery)), fields[7] or now_us, fields[6] or 'pending'
 redis.call('HDEL', delivery, 'called_us')
@@ -71,8 +67,7 @@ else
   set_delivery_state(args.delivery_id, enqueued_us, state, ended_as)
   redis.call('ZADD', key('deliveries_expiring'), integer_text(now_ms + args.keep_s * 1000), args.delivery_id)
 end
-local target = fields[4] or fields[5] and 'origin:' .. fields[5]
-local disabled = target and settle_target(target)
+local reply = target and settle_target() or {1}
 if not fields[4] and fields[3] then -- the run's own webhook; else the run is what an event is about
   local run = key('run', fields[2])
   if redis.call('HGET', run, 'created_us') == fields[3] then
@@ -84,4 +79,4 @@ if not fields[4] and fields[3] then -- the run's own webhook; else the run is wh
     end
   end
 end
-return disabled or {1}
+return reply

@@ -1,4 +1,4 @@
---! needs: clock keys shared_records webhook_subscriptions
+--! needs: clock keys shared_records
 --! repeatable: yes
 --! shard: thread
 -- Reads the shared records that were changed since the copies of other shards were made, for `shared_replace.lua`.
@@ -17,7 +17,8 @@ local function record_of(kind, id)
   if kind == 'switch' then return redis.call('HGET', key('switches'), id) end
   if kind == 'rollout' then return redis.call('HGET', key('rollouts'), id) end
   if kind == 'version' then return redis.call('HGET', key('graph_versions'), id) end
-  return shared_endpoint(id)
+  local endpoint = redis.call('HGETALL', key('webhook_endpoint', id))
+  return #endpoint > 0 and endpoint
 end
 
 local since = math.huge

@@ -30,7 +30,6 @@ redis.call('HSET', endpoint, 'request', args.request, 'updated_us', now_us, 'key
 redis.call('HINCRBY', endpoint, 'revision', 1)
 if args.resets_health then
   redis.call('HDEL', endpoint, 'failures', 'failing_since_us', 'open_until_us')
-  redis.call('HSET', endpoint, 'health_reset_us', now_us)
 end
 if args.create then
   redis.call('HSET', endpoint, 'created_us', now_us)

@@ -47,6 +47,11 @@ _EVENTS: Final = (
     ),
     warning("webhook.overtaken", "The try took so long that another process has the delivery.", *_OF_A_TRY),
     warning("webhook.outcome_lost", "The outcome of a try was not stored: it is sent again.", DELIVERY, PROBLEM),
+    warning(
+        "webhook.targets_unavailable",
+        "The shard that counts the calls of targets did not reply: deliveries wait, or how a try ended did not count.",
+        PROBLEM,
+    ),
     error("webhook.crashed", "A fault ended the try of a delivery.", DELIVERY, has_exception=True),
     error("webhook.endpoint_disabled", "Too many tries of an endpoint failed, and it was disabled.", _ENDPOINT, REASON),
     warning("webhook.host_not_found", "The host of a webhook has no address.", HOST, PROBLEM),

@@ -3,6 +3,11 @@
 
 local PREFIX = ARGV[1]
 
+-- Whether there is one shard, which has all keys: the key prefixes of several shards have hash tags.
+local function is_only_shard()
+  return string.sub(PREFIX, -1) ~= '}'
+end
+
 local function key(kind, id)
   return PREFIX .. (id and string.format(TEMPLATES[kind], id) or TEMPLATES[kind])
 end

@@ -1,5 +1,5 @@
 --! needs: clock keys
---! rare: is_first_shard note_shared_change
+--! rare: note_shared_change
 -- Shared records: records that scripts of every shard of threads read. The first shard decides: a change is one script
 -- there, which gives the record a new revision. Then the record is copied to the other shards (`shared_read.lua`,
 -- `shared_replace.lua`), which read their copies. A deployment whose key prefix has no hash tag has one shard, and no
@@ -13,11 +13,6 @@
 -- it has given: if it loses writes in a failover, a copy has one that it does not remember.
 
 local MOST_REVISIONS = 1000
-
--- Whether this is the first shard, or the only one: it decides about shared records.
-local function is_first_shard()
-  return string.sub(PREFIX, -1) ~= '}' or string.sub(PREFIX, -3) == '{0}'
-end
 
 -- The greatest revision in this shard; 0 if no record was ever changed.
 local function newest_revision()
@@ -35,7 +30,7 @@ local revision_of_call = nil -- all changes of one call have the same
 -- Notes that a record was changed or deleted, so that it is copied. `by` is the operator, where the copies need it, or
 -- nil. Only the first shard changes records.
 local function note_shared_change(kind, id, by)
-  if string.sub(PREFIX, -1) ~= '}' then return end
+  if is_only_shard() then return end
   if not revision_of_call then
     revision_of_call = math.max(now_us, newest_revision() + 1)
     remember_revision(revision_of_call)

@@ -1,5 +1,5 @@
 --! needs: clock keys shared_records webhook_events
---! rare: disable_endpoint replace_endpoint shared_endpoint subscribe_endpoint unsubscribe_endpoint
+--! rare: disable_endpoint replace_endpoint subscribe_endpoint unsubscribe_endpoint
 -- What webhook endpoints are subscribed to. The hash `webhook_subscriptions` has a field for each combination of type,
 -- owner and graph that an enabled endpoint wants, so that an event finds its endpoints with one read, however many
 -- endpoints there are.
@@ -50,32 +50,13 @@ local function disable_endpoint(id, reason)
   return true
 end
 
--- What each shard stores for itself in the record of an endpoint: how its calls of the endpoint end.
-local HEALTH = {failures = true, failing_since_us = true, open_until_us = true}
-
--- Replaces the copy of an endpoint in this shard, with its subscriptions. `fields` is the record without its health, a
--- list of names and values, or false if the endpoint was removed. The health in this shard is deleted if the first
--- shard has deleted its own since the copy before.
+-- Replaces the copy of an endpoint in this shard, with its subscriptions. `fields` is the record, a list of names and
+-- values, or false if the endpoint was removed.
 local function replace_endpoint(id, fields)
-  local endpoint = key('webhook_endpoint', id)
   unsubscribe_endpoint(id)
-  if not fields then return redis.call('DEL', endpoint) end
-  local before = redis.call('HGET', endpoint, 'health_reset_us')
-  local copy = {}
-  for i = 1, #fields, 2 do copy[fields[i]] = fields[i + 1] end
-  for _, name in ipairs(redis.call('HKEYS', endpoint)) do
-    local is_kept = copy[name] or HEALTH[name] and before == (copy.health_reset_us or false)
-    if not is_kept then redis.call('HDEL', endpoint, name) end
-  end
-  redis.call('HSET', endpoint, unpack(fields))
-  if copy.subscribed then subscribe_endpoint(id, unpack(cmsgpack.unpack(copy.subscribed))) end
-end
-
--- The record of an endpoint without its health, a list of names and values; false if there is none.
-local function shared_endpoint(id)
-  local fields, shared = redis.call('HGETALL', key('webhook_endpoint', id)), {}
-  for i = 1, #fields, 2 do
-    if not HEALTH[fields[i]] then shared[#shared + 1], shared[#shared + 2] = fields[i], fields[i + 1] end
-  end
-  return #shared > 0 and shared
+  redis.call('DEL', key('webhook_endpoint', id))
+  if not fields then return end
+  redis.call('HSET', key('webhook_endpoint', id), unpack(fields))
+  local subscribed = redis.call('HGET', key('webhook_endpoint', id), 'subscribed')
+  if subscribed then subscribe_endpoint(id, unpack(cmsgpack.unpack(subscribed))) end
 end
