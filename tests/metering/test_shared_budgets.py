@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from slipway.budget_counts.budget_use import budgets_in_use
-from slipway.budget_counts.scripts import BudgetedRun, BudgetReservation, BudgetScripts
+from slipway.budget_counts.scripts import BudgetedRun, BudgetEventScripts, BudgetReservation, BudgetScripts
 from slipway.budget_counts.store import BudgetStore
 from slipway.budgets import Budgets, entries_of
 from slipway.errors import BudgetUsedUp, Conflict
@@ -171,6 +171,20 @@ async def test_a_new_state_is_told_once_also_if_the_process_that_reserved_is_kil
     await store.tell()
     assert sorted(await told(stores, endpoint.endpoint_id)) == [("budget.used_up", 100), ("budget.warning", 80)]
     assert await stores.pipeline.send("EXISTS", stores.shards.limits.budget_events) == 0
+
+
+async def test_an_event_that_is_told_again_does_not_change_its_delivery(stores: Stores) -> None:
+    """As two processes may tell it, the second one when the delivery was tried already."""
+    await add(stores, "budget.*")
+    run_id, scripts = new_id(), BudgetScripts(stores.pipeline, stores.shards.limits)
+    await scripts.reserve(reservation(90, run_id=run_id))
+    (event,) = (await scripts.events(9)).values()
+    events, keys = BudgetEventScripts(stores.pipeline, stores.shards), stores.shards.of_run(run_id)
+    assert await events.tell(run_id, [event])
+    (delivery,) = await stores.pipeline.send("KEYS", f"{keys.delivery('msg_')}*")
+    await stores.pipeline.send("HSET", delivery, "tries", 3)
+    assert await events.tell(run_id, [event])
+    assert await stores.pipeline.send("HGET", delivery, "tries") == b"3"
 
 
 async def test_a_state_that_was_reached_before_anybody_was_subscribed_is_told_later(stores: Stores) -> None:
