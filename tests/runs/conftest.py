@@ -39,6 +39,7 @@ from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
 from slipway.runs.failure import RunError
+from slipway.runs.group_exchange import GroupExchange
 from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import (
     Phase,
@@ -68,6 +69,10 @@ ANY_VERSION = ServedGraphs(cast(Graphs, None))
 """What a worker serves whose claims do not depend on versions: `refresh` was never called."""
 
 TIMES_OF_CHANGE = frozenset({b"updated_us", b"state_us", b"ended_us"})
+
+
+_EXCHANGES = 4
+"""How often a claim of a test is repeated at most, after slots of groups were exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +117,21 @@ class Stores:
         return (await self.creator.create(spec)).run
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
-        """Claims due runs for a worker."""
+        """Claims due runs for a worker, which also exchanges slots of concurrency groups between shards."""
         claimed: list[Run] = []
-        for queue in self.queues:
-            found = await queue.run_claim(worker, limit - len(claimed), lease_ms) if len(claimed) < limit else None
-            claimed += [] if found is None else map(run_from, found.runs)
+        exchange = GroupExchange(self.pipeline, self.shards)
+        for _ in range(_EXCHANGES):
+            exchanges = 0
+            for shard, queue in enumerate(self.queues):
+                if len(claimed) == limit:
+                    return claimed
+                found = await queue.run_claim(worker, limit - len(claimed), lease_ms)
+                claimed += map(run_from, found.runs)
+                for group, until_ms in found.exchanges:
+                    await exchange.exchange(group, [shard], until_ms=until_ms)
+                    exchanges += 1
+            if not exchanges:
+                break
         return claimed
 
     async def claim_one(self, **options: Any) -> Run:

@@ -40,6 +40,7 @@ async def test_a_low_priority_run_is_claimed_before_normal_ones_that_came_a_minu
     assert (await stores.claim(limit=1))[0].run_id == low.run_id
 
 
+@pytest.mark.one_shard("a shard that gets a free slot starts its own first run")
 async def test_a_group_runs_at_most_its_limit_and_does_not_block_other_runs(stores: Stores) -> None:
     limited = [await stores.create_run(groups=[("graph:steps", 2)]) for _ in range(5)]
     other = await stores.create_run()
@@ -87,6 +88,7 @@ async def test_a_free_group_slot_goes_to_the_first_run_that_no_other_group_block
     assert (await stores.claim_one()).run_id == of_both.run_id
 
 
+@pytest.mark.one_shard("it claims from one queue")
 async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: Stores) -> None:
     graph, owner = ("graph:steps", 1), ("owner:ada", 1)
     for groups in ([graph], [owner], [graph, owner], [owner, graph]):
@@ -97,6 +99,7 @@ async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: S
         assert await stores.pipeline.send("ZCARD", stores.shards.home.parked_queue(group)) == 1
 
 
+@pytest.mark.one_shard("a shard without a slot of the group gets one when a worker claims")
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
     async def submit_inline() -> Run:
         spec = new_run(await stores.create_thread(), inline=True, groups=[("owner:ada", 1)])
