@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
+from slipway.redis.reachable_shards import within_time
 from slipway.runs.delivery_queues import DeliveryQueue
 from slipway.webhooks.target_scripts import TargetScripts
 
@@ -36,9 +37,10 @@ class ClaimShards:
 
     async def take(self, queues: Sequence[DeliveryQueue], most: int) -> list[int]:
         """Up to `most` pending shards, which are not pending any more. One round trip, unless the last one less than
-        `LOOK_EVERY_MS` ago has shown that other processes look at all others."""
+        `LOOK_EVERY_MS` ago has shown that other processes look at all others. Raises `StoreUnavailable` if the shard of
+        the targets does not reply within some seconds: without it no target can be called."""
         if time.monotonic() >= self._ask_at:
-            taken = await self._scripts.shards_to_look_at(queues, self._every_ms, _MOST_TAKEN)
+            taken = await within_time(self._scripts.shards_to_look_at(queues, self._every_ms, _MOST_TAKEN))
             for number in taken:
                 self.add(number)
             if len(taken) < _MOST_TAKEN:
