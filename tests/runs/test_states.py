@@ -231,6 +231,7 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
 
 
 @pytest.mark.one_queue
+@pytest.mark.one_shard("a shard without a slot of a concurrency group parks its runs")
 async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
     """Due, delayed, queued behind a run of the thread, parked in a concurrency group, reclaimed after a crash, or
     paused, without a lease and without a job."""

@@ -401,6 +401,7 @@ async def test_a_harmless_run_loses_at_most_one_attempt_for_each_fatal_run(
 
 
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.one_shard("its claims exchange no slots of concurrency groups with other shards")
 async def test_random_claims_crashes_and_releases_keep_all_limits_and_lose_no_run(seed: int, stores: Stores) -> None:
     rng = random.Random(seed)
     threads = [await stores.create_thread() for _ in range(8)]

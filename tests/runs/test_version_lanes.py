@@ -74,6 +74,7 @@ async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_i
     assert (await old.wakes(), await new.wakes()) == (0, 0)
 
 
+@pytest.mark.one_shard("its claims exchange no slots of concurrency groups with other shards")
 async def test_a_run_that_moves_to_a_lane_leaves_the_slot_of_its_group_to_a_parked_run(stores: Stores) -> None:
     old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
     running, of_old, of_new = [
