@@ -29,7 +29,7 @@ local function told_target()
   if fields[4] then
     state, revision = unpack(redis.call('HMGET', key('webhook_endpoint', fields[4]), 'state', 'revision'))
   end
-  return {2, target, most_calls(target, args.concurrency), state == 'enabled' and revision or ''}
+  return {2, target, tostring(most_calls(target, args.concurrency)), state == 'enabled' and revision or ''}
 end
 
 local function settle_target()
