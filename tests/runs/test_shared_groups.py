@@ -27,6 +27,7 @@ RUNS: Final = 200
 ROOT: Final = Path(__file__).parents[2]
 
 _RUNNING: Final = """
+-- a test looks into all shards
 local running = 0
 for _, name in ipairs(KEYS) do running = running + redis.call('SCARD', name) end
 return running

@@ -95,6 +95,7 @@ async def test_releases_do_not_count_as_attempts_and_crashes_do(stores: Stores) 
     assert (thread.status, thread.error is not None) == ("error", True)
 
 
+@pytest.mark.one_shard("one claim looks for deliveries in some of the shards")
 async def test_the_webhook_of_a_run_without_remaining_attempts_is_sent(stores: Stores) -> None:
     options = {"options": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
     run = await stores.create_run(**options)

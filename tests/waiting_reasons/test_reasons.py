@@ -497,7 +497,12 @@ def all_texts(answer: Why) -> str:
     return " ".join([answer.sentence, *answer.notes])
 
 
-@pytest.mark.parametrize("name", CASES)
+OF_ONE_SHARD: Final = pytest.mark.one_shard("each shard has some of the slots of a group")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=OF_ONE_SHARD if name == "a concurrency group" else ()) for name in CASES]
+)
 async def test_a_run_says_what_it_waits_for(stores: Stores, name: str) -> None:
     case = CASES[name]
     run = await case.arrange(stores)
