@@ -21,6 +21,7 @@ from tests.runs.conftest import PROJECT
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
+        ({}, 1),  # `slipway dev` starts a server
         ({"redis_url": "redis://a:6379"}, 1),
         ({"redis_url": "redis://a:6379", "shards": "8"}, 8),
         ({"redis_url": "redis://a:6379,b:6379"}, CLUSTER_SHARDS),
@@ -47,6 +48,22 @@ async def test_another_number_than_the_stored_one_ends_each_command(valkey_url: 
         (line,) = process.stdout.strip().splitlines()
         assert "SLIPWAY_SHARDS is 4, and the data in Redis" in line
         assert "were stored with 8: set SLIPWAY_SHARDS=8" in line
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("command", [("keys", "create", "--scope", "administer"), ("pause",)])
+async def test_a_command_that_stores_the_first_record_stores_the_number_too(
+    valkey_url: str, keys: Keys, command: tuple[str, ...]
+) -> None:
+    settings = Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
+    for reads in (("keys", "list"), ("switches",), ("runs",)):
+        process = await _slipway(settings, "4", *reads)
+        assert process.returncode == 0, process.stdout
+    process = await _slipway(settings, "8", *command)
+    assert process.returncode == 0, process.stdout
+    process = await _slipway(settings, "1", "keys", "list")
+    assert process.returncode == 2, process.stdout
+    assert "were stored with 8: set SLIPWAY_SHARDS=8" in process.stdout
 
 
 async def _slipway(settings: Settings, shards: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -60,7 +60,7 @@ def create(
         new = await store.create(scopes=scopes, owner=owner, expires=expires, name=name, by=operator(by, None).by)
         return new.key, new.text
 
-    key, text = execute(lambda: _with_store(settings, create_key))
+    key, text = execute(lambda: _with_store(settings, create_key, may_be_first=True))
     if json:
         typer.echo(dumps(key.public(key.created_us) | {"key": text}).decode())
         return
@@ -107,8 +107,10 @@ def revoke(key_id: KeyId, by: By = None, config: Config = None) -> None:
     typer.echo(f"key {key.key_id} is revoked" if changed else f"key {key.key_id} was revoked{when} (nothing to change)")
 
 
-async def _with_store(settings: Settings, operation: Callable[[ApiKeyStore], Awaitable[_Result]]) -> _Result:
-    async with opened(settings, "keys") as (pipeline, shards):
+async def _with_store(
+    settings: Settings, operation: Callable[[ApiKeyStore], Awaitable[_Result]], *, may_be_first: bool = False
+) -> _Result:
+    async with opened(settings, "keys", may_be_first=may_be_first) as (pipeline, shards):
         return await operation(ApiKeyStore(ApiKeyScripts(pipeline, shards.access)))
 
 

@@ -58,10 +58,13 @@ def operator_settings(command: str, config: Path | None) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, command: str, *, seals: bool = True) -> AsyncIterator[tuple[Pipeline, Shards]]:
-    """A connection to Redis. `seals`: whether values are stored that are encrypted where there is a key. Raises
+async def opened(
+    settings: Settings, command: str, *, seals: bool = True, may_be_first: bool = False
+) -> AsyncIterator[tuple[Pipeline, Shards]]:
+    """A connection to Redis. `seals`: whether values are stored that are encrypted where there is a key.
+    `may_be_first`: whether the first records of a deployment may be stored, and with them the number of shards. Raises
     `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
-    await start_checks.check(settings, settings.redis, upgrade=False)
+    await start_checks.check(settings, settings.redis, upgrade=False, may_be_first=may_be_first)
     pipeline = pipeline_to(
         Address(settings.redis),
         f"slipway {command}",

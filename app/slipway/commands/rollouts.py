@@ -203,13 +203,15 @@ def _change(config: Config, change: Callable[[RolloutStore], Awaitable[Change]])
     async def changed(store: RolloutStore) -> Change:
         return await change(store)
 
-    made = execute(lambda: _with_store(settings, changed))
+    made = execute(lambda: _with_store(settings, changed, may_be_first=True))
     typer.echo(printable(made.entry.summary))
     if made.warning is not None:
         typer.echo(f"warning: {printable(made.warning)}", err=True)
 
 
-async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Awaitable[_Result]]) -> _Result:
+async def _with_store(
+    settings: Settings, operation: Callable[[RolloutStore], Awaitable[_Result]], *, may_be_first: bool = False
+) -> _Result:
     from slipway.clock import Clock
     from slipway.graph_versions.needs_reads import NeedsReads
     from slipway.graph_versions.scripts import VersionScripts
@@ -221,7 +223,7 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
     from slipway.webhooks.urls import UrlPolicy
 
     project = read(settings.config)
-    async with opened(settings, "rollout") as (pipeline, shards):
+    async with opened(settings, "rollout", may_be_first=may_be_first) as (pipeline, shards):
         store = RolloutStore(
             RolloutScripts(pipeline, shards),
             Clock(),

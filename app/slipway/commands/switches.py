@@ -136,7 +136,9 @@ def _switch_off(config: Config, find: FindTarget, who: Operator) -> None:
 
     async def switch_off() -> str:
         target = await find(settings)
-        result = await _with_store(settings, lambda store: store.switch_off(target, by=who.by, reason=who.reason))
+        result = await _with_store(
+            settings, lambda store: store.switch_off(target, by=who.by, reason=who.reason), may_be_first=True
+        )
         since = "" if result.changed else f" since {result.switch.off_since}"
         return f"{result.switch}{since}{_pending(result.pending_shards, 'pause')}"
 
@@ -162,6 +164,8 @@ def _pending(shards: Sequence[int], does: str) -> str:
     return f"\nshards {', '.join(map(str, shards))} could not be reached: their runs {does} when they can be"
 
 
-async def _with_store(settings: Settings, operation: Callable[[SwitchStore], Awaitable[_Result]]) -> _Result:
-    async with opened(settings, "switches") as (pipeline, shards):
+async def _with_store(
+    settings: Settings, operation: Callable[[SwitchStore], Awaitable[_Result]], *, may_be_first: bool = False
+) -> _Result:
+    async with opened(settings, "switches", may_be_first=may_be_first) as (pipeline, shards):
         return await operation(SwitchStore(SwitchScripts(pipeline, shards), Clock()))

@@ -81,7 +81,7 @@ def add(
     def added(store: EndpointStore) -> Awaitable[WithSecret]:
         return store.add(change(), by=operator(by, None).by, kind=key_kind, secret=_secret_of(secret_env))
 
-    _print_made(execute(lambda: _with_store(operator_settings("webhooks", config), added)), as_json)
+    _print_made(execute(lambda: _with_store(operator_settings("webhooks", config), added, may_be_first=True)), as_json)
 
 
 @webhooks.command("list")
@@ -270,7 +270,9 @@ def _print_made(made: WithSecret, as_json: bool) -> None:
         typer.echo("store the secret now: it is not shown again", err=True)
 
 
-async def _with_store(settings: Settings, operation: Callable[[EndpointStore], Awaitable[_Result]]) -> _Result:
+async def _with_store(
+    settings: Settings, operation: Callable[[EndpointStore], Awaitable[_Result]], *, may_be_first: bool = False
+) -> _Result:
     from slipway.graphs.langgraph_json import read
     from slipway.redis.redis_clock import RedisClock
     from slipway.webhook_endpoints.scripts import EndpointScripts
@@ -281,7 +283,7 @@ async def _with_store(settings: Settings, operation: Callable[[EndpointStore], A
 
     project = read(settings.config)
     check = NewRunWebhookCheck(UrlPolicy(project.webhooks.url), disabled=project.http.disable_webhooks)
-    async with opened(settings, "webhooks") as (pipeline, shards):
+    async with opened(settings, "webhooks", may_be_first=may_be_first) as (pipeline, shards):
         clock = RedisClock()
         await clock.measure(pipeline)  # the key that a rotation replaces is valid until a time on this clock
         store = EndpointStore(EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check), list(project.graphs))

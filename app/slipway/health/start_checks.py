@@ -40,13 +40,14 @@ async def check(
     *,
     upgrade: bool = True,
     accept_older: bool = False,
+    may_be_first: bool = False,
     show: ShowProgress = show_nothing,
 ) -> None:
     """Raises `ConfigError` when the server at `url` does not support the checkpointer, or when its data was written
     with other settings or by a release with a newer layout. Logs a warning for each setting that is set under its
     former name. With `upgrade`, the layout of this release is stored if there are no data, and data of an older layout
-    are upgraded, which `show` reports; without it they are rejected, unless `accept_older`. Opens one connection.
-    Raises `StoreUnavailable`."""
+    are upgraded, which `show` reports; without it they are rejected, unless `accept_older`, and the layout is
+    stored only with `may_be_first`. Opens one connection. Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
     address, shards = Address(url), shards_of(settings)
@@ -61,7 +62,7 @@ async def check(
             async with process_keys(settings, pipeline, shards.encryption):
                 await layout.check_or_upgrade(UPGRADES, show)
         else:
-            await layout.check(accept_older=accept_older)
+            await layout.check(accept_older=accept_older, may_be_first=may_be_first)
     except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")
     finally:

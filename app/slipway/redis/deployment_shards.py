@@ -11,5 +11,7 @@ def shards_of(settings: Settings) -> Shards:
     """The shards of the deployment with these settings. Raises `ConfigError` for an address of Redis that is wrong."""
     count = settings.shards
     if count is None:
-        count = CLUSTER_SHARDS if Address(settings.redis).is_cluster else 1
+        # without an address, `slipway dev` starts a server, which is no cluster
+        is_cluster = settings.redis_url is not None and Address(settings.redis).is_cluster
+        count = CLUSTER_SHARDS if is_cluster else 1
     return Shards(settings.key_prefix, count)

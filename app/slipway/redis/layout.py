@@ -62,10 +62,13 @@ class LayoutRecord:
         trip."""
         return newer_layout_problem(await self._scripts.record())
 
-    async def check(self, *, accept_older: bool = False) -> None:
+    async def check(self, *, accept_older: bool = False, may_be_first: bool = False) -> None:
         """Raises `ConfigError` unless there are no data or they have the layout of this release, or with `accept_older`
-        one that it can upgrade."""
+        one that it can upgrade. With `may_be_first`, the layout of this release and the number of shards are stored
+        if there are no data: processes with another number would not find what the caller is about to store."""
         stored = await self.read()
+        if stored.version is None and may_be_first:
+            stored = await self._raise(version=LAYOUT)
         _reject_newer(stored)
         self._reject_other_shards(stored)
         if stored.version is not None and stored.version < LAYOUT:

@@ -82,7 +82,10 @@ class Shards:
         """Raises `Conflict` unless a copy of the thread `source` can have this id: both must be in one shard, so that
         one script copies it (`id_beside`)."""
         if self.number_of_thread(source) != self.number_of_thread(thread_id):
-            raise Conflict(f"a copy of thread {source} cannot have the id {thread_id}: both must be in one shard")
+            raise Conflict(
+                f"a copy of thread {source} cannot have the id {thread_id}, which belongs to another shard: "
+                "`POST /threads/THREAD/copy` chooses an id"
+            )
 
     def of_delivery(self, delivery_id: str) -> Keys:
         """The keys of the shard of a delivery: that of the run in its id, or of the run whose last digits it has."""
