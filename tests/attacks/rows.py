@@ -28,6 +28,8 @@ from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.runs.record import new_id
 from slipway.services import Services
+from slipway_workers.duties.budget_events import BudgetEvents
+from slipway_workers.duties.group_slots import GroupSlots
 from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.paused_runs import PausedRuns
@@ -156,6 +158,19 @@ BACKGROUND: Final[dict[str, Work]] = {
             "the reasons of runs that wait for a worker that serves their version",
             lambda services: Versions(services).run_once(),
         ),
+        Work(
+            "a budget has a new state",
+            "BudgetEvents",
+            "tells webhook endpoints, if the process that reserved in it has died",
+            lambda services: BudgetEvents(services).run_once(),
+        ),
+        Work(
+            "shards share the slots of a concurrency group",
+            "GroupSlots",
+            "exchanges slots between shards",
+            lambda services: GroupSlots(services).run_once(),
+        ),
+        Work("a due job waits that nobody claims", "QueueWatch", "wakes a worker that waits for jobs of its shard"),
         Work(
             "expired leases are reclaimed",
             "Reaper",

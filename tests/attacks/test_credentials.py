@@ -178,9 +178,7 @@ async def test_including_a_credential_header_logs_a_warning(settings: Settings, 
         async with serving(settings, graphs):
             pass
     warned = {
-        (line["member"], line["header"])
-        for line in lines
-        if line["event"] == "langgraph_json.credential_not_passed"
+        (line["member"], line["header"]) for line in lines if line["event"] == "langgraph_json.credential_not_passed"
     }
     assert {name for key, name in warned if key == "http.configurable_headers.includes"} == set(CREDENTIALS)
     assert {name for key, name in warned if key == "http.logging_headers.includes"} == set(CREDENTIALS)

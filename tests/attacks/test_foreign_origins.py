@@ -15,6 +15,7 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk import get_client
 from langgraph_sdk.errors import PermissionDeniedError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -301,8 +302,8 @@ COOKIES: list[tuple[str | None, CorsSection, str]] = [
 def test_cookies_are_passed_on_only_from_trusted_origins(origin: str | None, cors: CorsSection, passed_on: str) -> None:
     """Both in a request and on a WebSocket."""
     headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
-    app: Any = ForeignPages(Starlette(routes=_COOKIE_ROUTES), Origins(cors, restricted=False), None)
-    client = TestClient(app)
+    checks = Middleware(ForeignPages, Origins(cors, restricted=False), None)
+    client = TestClient(Starlette(routes=_COOKIE_ROUTES, middleware=[checks]))
     with client.websocket_connect("/socket", headers=headers) as socket:
         assert socket.receive_text() == passed_on
     for method in ("GET", "POST", "DELETE"):

@@ -14,6 +14,7 @@ from langgraph_sdk.errors import ConflictError, NotFoundError
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.services import Services
 from slipway_workers.process import WorkerProcess
 from tests.auth.conftest import Client
 from tests.crons.conftest import DueTimes, due_times
@@ -23,6 +24,11 @@ from tests.waiting import wait_until
 __all__ = ["due_times"]
 
 ANN = {"authorization": "Bearer ann-token"}
+
+
+@pytest.fixture
+def services(served: Served) -> Services:
+    return served.services
 
 
 async def test_a_graph_receives_the_user_and_nothing_forged(

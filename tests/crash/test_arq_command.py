@@ -56,7 +56,7 @@ async def test_it_works_as_slipway_worker_does(cluster: Cluster, worker: Process
     clients = (await cluster.pipeline.send("CLIENT", "LIST", repeatable=True)).decode()
     names = [re.sub(r"[^ ]*:.*", "…", name) for name in re.findall(r" name=(\S*)", clients)]
     of_web_and_test = ["crash-test", "slipway-web", "slipway-web-subscriber"]
-    own = ["slipway-worker", "slipway-worker-subscriber", "slipway-worker-wake"]
+    own = ["slipway-worker", "slipway-worker-claims", "slipway-worker-subscriber"]
     assert sorted(names) == sorted([*of_web_and_test, *own, "…", "…"]), (
         "the renewers of leases have the id of the process"
     )

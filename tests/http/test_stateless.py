@@ -21,7 +21,7 @@ async def _all_records_are_deleted(pipeline: Pipeline, keys: Keys) -> bool:
     """True if no run has a record, queue entry, lease or checkpoint. Event logs remain for clients that still read."""
     names = [name.decode().removeprefix(keys.prefix) for name in await pipeline.send("KEYS", f"{keys.prefix}:*")]
     kinds = (":run:", ":thread:", ":threads", ":queue", ":leases", ":trash", ":cp:")
-    return not [name for name in names if name.startswith(kinds) and not name.endswith((":events", ":queue:wake"))]
+    return not [name for name in names if name.startswith(kinds) and not name.endswith((":events", ":queue:waiting"))]
 
 
 async def test_the_records_of_a_stateless_run_are_deleted_at_its_end(
