@@ -18,12 +18,9 @@ end
 
 local SLOT_KEPT_MS = 2000 -- for so long a shard keeps a free slot for a job that is about to be claimed
 
--- Whether the shards of threads share the slots of groups.
-local function shares_groups() return string.sub(PREFIX, -1) == '}' end
-
 -- How many runs of a concurrency group with this limit may execute at once in this shard.
 local function group_slots(group, limit)
-  if not shares_groups() then return limit end
+  if is_only_shard() then return limit end
   return math.min(tonumber(redis.call('HGET', key('group_slots', group), 'slots') or 0), limit)
 end
 
@@ -40,7 +37,7 @@ end
 
 -- A worker is to exchange slots of a concurrency group with other shards.
 local function ask_for_group_exchange(group)
-  if shares_groups() then redis.call('ZADD', key('group_exchanges'), integer_text(now_ms), group) end
+  if not is_only_shard() then redis.call('ZADD', key('group_exchanges'), integer_text(now_ms), group) end
 end
 
 -- Moves the first parked job of a concurrency group back to the queue, where the next claim may give it a slot.
@@ -55,7 +52,7 @@ end
 
 -- Gives a slot to another shard, if this one owes it one. Returns whether it did.
 local function give_slot_away(group)
-  if not shares_groups() then return false end
+  if is_only_shard() then return false end
   redis.call('HDEL', key('group_slots', group), 'kept_until_ms') -- the job that was queued for it has had it
   local slots, owed = unpack(redis.call('HMGET', key('group_slots', group), 'slots', 'owed'))
   if (tonumber(owed) or 0) <= 0 or (tonumber(slots) or 0) <= 0 then return false end
@@ -68,7 +65,7 @@ end
 -- A job is parked because the group `full` has no slot. Meanwhile this shard keeps its slots of the groups before it,
 -- and gives away those of the groups after it: all jobs take slots in the same order, so one of them has all.
 local function keep_slots_before(full, groups)
-  if not shares_groups() then return end
+  if is_only_shard() then return end
   local is_before = true
   for _, pair in ipairs(groups) do
     if pair[1] == full then
